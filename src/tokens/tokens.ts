@@ -1,0 +1,20 @@
+// Endpoint tokens: who may reach which ports of which microVM until when (spec: section 8.1).
+
+export type PortGrant =
+  | { readonly port: number }
+  | { readonly range: { readonly startPort: number; readonly endPort: number } }
+  | { readonly allPorts: Record<string, never> };
+
+export interface TokenClaims {
+  readonly microvmId: string;
+  readonly ports: readonly PortGrant[];
+  /** Epoch ms. */
+  readonly expiresAt: number;
+}
+
+export interface Tokens {
+  /** A compact JWE (dir, A256GCM) with the claims sealed inside. */
+  mint(claims: TokenClaims): Promise<string>;
+  /** The claims of a token this installation minted; undefined when it is not one, or has expired. */
+  open(token: string): Promise<TokenClaims | undefined>;
+}
