@@ -1,0 +1,363 @@
+// One image build, from artifact to checked snapshot: fetch, unpack and build the container, pack its root file
+// system, boot it, wait until the application is ready, snapshot, restore once to prove it, publish.
+
+import { randomBytes, randomUUID } from "node:crypto";
+import { createWriteStream } from "node:fs";
+import { mkdir, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { pipeline } from "node:stream/promises";
+import type { ArtifactReader } from "../artifacts/artifacts.ts";
+import { buildRootfs, type OciConfig } from "../builder/build-container.ts";
+import { createDisk } from "../builder/rootfs.ts";
+import { hasErrorCode, isServiceError, messageOf, ServiceError } from "../errors.ts";
+import type { GuestClient } from "../guest/client.ts";
+import type { AgentEvent, ContainerSpec } from "../guest/protocol.ts";
+import type { SnapshotSizes } from "../images/records.ts";
+import { sizeClassOf } from "../images/size-class.ts";
+import { runCommand } from "../lib/command.ts";
+import { syncFile } from "../lib/files.ts";
+import { GUEST_NETWORK, type Slot } from "../network/slot.ts";
+import type { Assets } from "../setup/assets.ts";
+import type { Vmm } from "../vmm/driver.ts";
+import { openBuildLog, type BuildLog } from "./build-log.ts";
+import type { BuildRequest, BuildResult } from "./host.ts";
+import {
+  imageFiles,
+  publishImage,
+  writeManifest,
+  type ImageFiles,
+  type ImageManifest,
+} from "./image-files.ts";
+import { freshIdentity, launchVmm, leaseSlot, recordVmm, type LaunchDeps } from "./launch.ts";
+import { pollImageHook, waitUntilReady } from "./readiness.ts";
+import { vmmRunDir } from "./vmm-records.ts";
+import { appEndReason } from "./watch.ts";
+
+export interface BuildDeps extends LaunchDeps {
+  readonly artifacts: ArtifactReader;
+  readonly locateAssets: () => Promise<Assets>;
+  readonly imagesDir: string;
+  readonly buildsDir: string;
+  readonly logsDir: string;
+  readonly containersDir: string;
+}
+
+/** From the start of the kernel to the agent's first answer: measured 3–6 s under emulation, 64 s when that is nested. */
+const BOOT_TIMEOUT_MS = 180_000;
+
+/** Where the log of a version's build is. */
+export function buildLogPath(logsDir: string, imageRef: string): string {
+  return path.join(logsDir, "images", `${imageRef}.log`);
+}
+
+/**
+ * Builds a version and publishes its files. On rejection (BUILD_FAILED for what the caller can mend, with
+ * `details.reasonCode` where the service has one) only the log is left.
+ */
+export async function runBuild(
+  deps: BuildDeps,
+  request: BuildRequest,
+  signal: AbortSignal,
+): Promise<BuildResult> {
+  await using log = await openBuildLog(buildLogPath(deps.logsDir, request.imageRef));
+  const workDir = path.join(deps.buildsDir, request.buildId);
+  try {
+    await using _cleanup = {
+      [Symbol.asyncDispose]: () => rm(workDir, { recursive: true, force: true }),
+    };
+    await mkdir(path.join(workDir, "image"), { recursive: true, mode: 0o700 });
+    const result = await buildSteps(deps, request, workDir, log, signal);
+    log.line("build successful");
+    return result;
+  } catch (error) {
+    log.line(`build failed: ${messageOf(error)}`);
+    throw asBuildError(error, signal);
+  }
+}
+
+async function buildSteps(
+  deps: BuildDeps,
+  request: BuildRequest,
+  workDir: string,
+  log: BuildLog,
+  signal: AbortSignal,
+): Promise<BuildResult> {
+  const { configuration } = request;
+  const sizeClass = sizeClassOf(configuration.memoryMiB);
+  if (sizeClass === undefined)
+    throw new RangeError(`no size class of ${configuration.memoryMiB} MiB`);
+  const assets = await deps.locateAssets();
+  const image = imageFiles(path.join(workDir, "image"));
+  const archivePath = path.join(workDir, "artifact.zip");
+
+  await step(log, `fetch ${configuration.codeArtifactUri}`, () =>
+    fetchArtifact(deps, configuration.codeArtifactUri, archivePath, signal),
+  );
+  const container = await step(log, "build the container", () =>
+    buildRootfs(
+      { storageDir: deps.containersDir, log: deps.log },
+      {
+        buildId: request.buildId,
+        archivePath,
+        workDir,
+        rootfsPath: image.rootfs,
+        bases: assets.bases,
+        environmentVariables: configuration.environmentVariables ?? {},
+        onLog: (line) => log.line(line),
+      },
+      signal,
+    ),
+  );
+  await step(log, "make the disk", () => createDisk(image.disk, sizeClass.diskMiB, signal));
+  const secret = randomBytes(32).toString("hex");
+  const hardware = await step(log, "boot and snapshot", () =>
+    bootAndSnapshot(
+      deps,
+      { request, image, assets, oci: container.oci, secret, log, sizeClass },
+      signal,
+    ),
+  );
+  const manifest: ImageManifest = {
+    formatVersion: 1,
+    imageRef: request.imageRef,
+    hardware,
+    agentSecret: secret,
+    kernelRelease: assets.kernelRelease,
+    createdAt: Date.now(),
+  };
+  await writeManifest(image, manifest);
+  await step(log, "check that the snapshot restores", () =>
+    checkSnapshot(deps, request, image, manifest, workDir, signal),
+  );
+  const sizes = await measure(image);
+  await publishImage(image, deps.imagesDir, request.imageRef);
+  return { sizes };
+}
+
+/** Runs one step of the build with its start, its time and its failure in the log. */
+async function step<T>(log: BuildLog, what: string, work: () => Promise<T>): Promise<T> {
+  const began = performance.now();
+  log.line(`${what} …`);
+  const result = await work();
+  log.line(`${what}: done in ${((performance.now() - began) / 1000).toFixed(1)} s`);
+  return result;
+}
+
+async function fetchArtifact(
+  deps: BuildDeps,
+  uri: string,
+  archivePath: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const artifact = await deps.artifacts.open(uri, signal);
+  await pipeline(artifact.body, createWriteStream(archivePath, { mode: 0o600 }), { signal });
+}
+
+interface BootRequest {
+  readonly request: BuildRequest;
+  readonly image: ImageFiles;
+  readonly assets: Assets;
+  readonly oci: OciConfig;
+  readonly secret: string;
+  readonly log: BuildLog;
+  readonly sizeClass: { readonly peakMiB: number; readonly vcpus: number };
+}
+
+async function bootAndSnapshot(deps: BuildDeps, boot: BootRequest, signal: AbortSignal) {
+  const { request, image, assets, oci, secret, log, sizeClass } = boot;
+  const vmmId = randomUUID();
+  await using acquired = new AsyncDisposableStack();
+  const slot = await leaseSlot(deps, request.egress, acquired, signal);
+  await recordVmm(
+    deps,
+    {
+      ...{ vmmId, microvmId: null, imageRef: request.imageRef, slotIndex: slot.index },
+      ...{ memoryPath: image.memory, hardware: null },
+    },
+    acquired,
+  );
+  const vmm = acquired.use(
+    await deps.driver.boot(
+      {
+        ...{ vmmId, runDir: vmmRunDir(deps.vmmsDir, vmmId), placement: slot },
+        ...{ rootfsPath: image.rootfs, diskPath: image.disk, memoryPath: image.memory },
+        ...{ kernelPath: assets.kernelPath, initramfsPath: assets.initramfsPath },
+        ...{ memoryMiB: sizeClass.peakMiB, vcpus: sizeClass.vcpus, kernelArguments: [] },
+      },
+      signal,
+    ),
+  );
+  const guest = acquired.use(deps.connectGuest({ address: slot.address, secret }));
+  await startContainer(guest, vmm, slot, { request, oci, secret }, signal);
+  log.line("the application was started");
+  await untilReadyOrEnded(guest, vmm, boot, signal);
+  await guest.quiesce(signal);
+  await vmm.pause(signal);
+  await vmm.saveDevices(image.devices, signal);
+  await vmm[Symbol.asyncDispose]();
+  // Boot touched and zeroed memory that holds nothing: as holes it costs neither disk nor page cache.
+  await runCommand("fallocate", ["--dig-holes", image.memory], {}, signal);
+  for (const file of [image.memory, image.disk, image.rootfs]) await syncFile(file);
+  return vmm.hardware;
+}
+
+async function startContainer(
+  guest: GuestClient,
+  vmm: Vmm,
+  slot: Slot,
+  what: { request: BuildRequest; oci: OciConfig; secret: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(BOOT_TIMEOUT_MS)]);
+  const started = guest.start(
+    {
+      secret: what.secret,
+      container: containerSpec(what.request, what.oci),
+      ...freshIdentity(),
+    },
+    limit,
+  );
+  const ended = vmm.exited.then((exit): never => {
+    throw new ServiceError(
+      "BUILD_FAILED",
+      `The guest ended before its agent answered: ${exit.stderrTail || "see the console in the log"}`,
+    );
+  });
+  ended.catch(() => undefined);
+  started.catch(() => undefined);
+  await Promise.race([started, ended]);
+  void slot;
+}
+
+/** The container's environment is the image's own, the service's variables, then the configured ones (spec: section 6). */
+function containerSpec(request: BuildRequest, oci: OciConfig): ContainerSpec {
+  const configured = Object.entries(request.configuration.environmentVariables ?? {});
+  return {
+    args: oci.args,
+    env: [
+      ...oci.env,
+      `AWS_LAMBDA_MICROVM_IMAGE_ARN=${request.imageArn}`,
+      `AWS_LAMBDA_MICROVM_IMAGE_NAME=${request.imageName}`,
+      `AWS_LAMBDA_MICROVM_IMAGE_VERSION=${request.imageVersion}`,
+      `AWS_REGION=${request.region}`,
+      ...configured.map(([name, value]) => `${name}=${value}`),
+    ],
+    workingDir: oci.workingDir,
+    user: oci.user,
+    hostname: "localhost",
+    nameservers: [GUEST_NETWORK.gatewayAddress],
+    allCapabilities: request.configuration.additionalOsCapabilities?.includes("ALL") ?? false,
+  };
+}
+
+/** Waits for readiness, copying the application's output into the log; fails at once when the application ends. */
+async function untilReadyOrEnded(
+  guest: GuestClient,
+  vmm: Vmm,
+  boot: BootRequest,
+  signal: AbortSignal,
+): Promise<void> {
+  const done = new AbortController();
+  const limit = AbortSignal.any([signal, done.signal]);
+  const ended = firstEnd(guest, vmm, limit).then((reason): never => {
+    throw new ServiceError("BUILD_FAILED", reason);
+  });
+  const ready = waitUntilReady(
+    guest,
+    {
+      hooks: boot.request.configuration.hooks,
+      exposedPorts: boot.oci.exposedPorts,
+      vmmPid: vmm.pid,
+      onLog: (line) => boot.log.line(line),
+    },
+    limit,
+  );
+  ended.catch(() => undefined);
+  ready.catch(() => undefined);
+  try {
+    await Promise.race([ready, ended]);
+  } finally {
+    done.abort();
+    await copyOutput(guest, boot.log, signal);
+  }
+}
+
+async function firstEnd(guest: GuestClient, vmm: Vmm, signal: AbortSignal): Promise<string> {
+  const exited = vmm.exited.then(
+    (exit) => `The guest ended: ${exit.stderrTail || "it powered off"}`,
+  );
+  const reported = (async () => {
+    for await (const event of guest.events(signal)) {
+      if (event.status !== "running") return appEndReason(event);
+    }
+    // The stream also ends with the guest; the exit of the VMM says more.
+    return exited;
+  })();
+  return Promise.race([reported, exited.then((reason) => settleAfter(reported, reason))]);
+}
+
+/** The application's own reason when it is known by now, else the VMM's. */
+async function settleAfter(reported: Promise<string>, reason: string): Promise<string> {
+  return Promise.race([reported.catch(() => reason), Promise.resolve(reason)]);
+}
+
+async function copyOutput(guest: GuestClient, log: BuildLog, signal: AbortSignal): Promise<void> {
+  try {
+    const output = await guest.logs(0, signal);
+    for (const line of output.text.split("\n")) if (line !== "") log.line(`app: ${line}`);
+  } catch (error) {
+    if (signal.aborted || !isServiceError(error)) throw error;
+    log.line("the application's output could not be read: the guest is gone");
+  }
+}
+
+async function checkSnapshot(
+  deps: BuildDeps,
+  request: BuildRequest,
+  image: ImageFiles,
+  manifest: ImageManifest,
+  workDir: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const diskPath = path.join(workDir, "check-disk");
+  await runCommand("cp", ["--sparse=always", image.disk, diskPath], {}, signal);
+  await using launched = await launchVmm(
+    deps,
+    {
+      ...{ vmmId: randomUUID(), microvmId: null, imageRef: request.imageRef, image, manifest },
+      ...{ egress: request.egress, diskPath, devicesPath: image.devices, memoryDiffPath: null },
+    },
+    signal,
+  );
+  const first = await firstEvent(launched.guest, signal);
+  if (first.status !== "running") throw new ServiceError("BUILD_FAILED", appEndReason(first));
+  const { hooks } = request.configuration;
+  if (hooks?.port !== undefined && hooks.microvmImageHooks?.validate === "ENABLED") {
+    await pollImageHook(launched.guest, { hook: "validate", hooks, port: hooks.port }, signal);
+  }
+}
+
+async function firstEvent(guest: GuestClient, signal: AbortSignal): Promise<AgentEvent> {
+  for await (const event of guest.events(signal)) return event;
+  throw new ServiceError("BUILD_FAILED", "The restored guest did not report its application");
+}
+
+/** Bytes on disk, as the service reports them: allocated blocks, not the sparse files' lengths. */
+async function measure(image: ImageFiles): Promise<SnapshotSizes> {
+  const allocated = async (file: string) => (await stat(file)).blocks * 512;
+  return {
+    memorySnapshotSizeInBytes: (await allocated(image.memory)) + (await allocated(image.devices)),
+    codeInstallSizeInBytes: await allocated(image.rootfs),
+    diskSnapshotSizeInBytes: await allocated(image.disk),
+  };
+}
+
+function asBuildError(error: unknown, signal: AbortSignal): unknown {
+  if (signal.aborted || isServiceError(error, "BUILD_FAILED")) return error;
+  const isFull = hasErrorCode(error, "ENOSPC", "EDQUOT") || isServiceError(error, "STORAGE_FULL");
+  const details = isServiceError(error) ? error.details : {};
+  return new ServiceError("BUILD_FAILED", messageOf(error), {
+    cause: error,
+    details: { ...details, reasonCode: isFull ? "DISK_STORAGE_FULL" : "INTERNAL_PLATFORM_ERROR" },
+  });
+}

@@ -1,0 +1,55 @@
+// Putting a running VMM to sleep: its dirty memory and its devices go to disk, then the process ends.
+
+import { isServiceError, messageOf, ServiceError } from "../errors.ts";
+import type { LaunchedVmm } from "./launch.ts";
+import type { SuspendResult } from "./host.ts";
+import { beginSave, commitSave, dropStaleState, type MicrovmFiles } from "./microvm-files.ts";
+
+/** How long a paused guest may wait for the result of a failed save before it is let go on. */
+const UNDO_TIMEOUT_MS = 10_000;
+
+/**
+ * Pauses the guest and saves its state under `files.saved`. The VMM is left paused: disposing it is the caller's
+ * next step. On rejection nothing is saved and the guest runs on; when even that fails `details.ended` is true.
+ */
+export async function saveState(
+  launched: LaunchedVmm,
+  files: MicrovmFiles,
+  signal: AbortSignal,
+): Promise<SuspendResult> {
+  const { vmm } = launched;
+  const target = await beginSave(files);
+  try {
+    await vmm.pause(signal);
+    const [result] = await Promise.all([
+      vmm.saveMemoryDiff(target.memoryDiff, signal),
+      vmm.saveDevices(target.devices, signal),
+    ]);
+    await commitSave(files);
+    return result;
+  } catch (error) {
+    const ended = !(await letRunOn(launched));
+    await dropStaleState(files);
+    throw new ServiceError(codeOf(error), `Cannot suspend: ${messageOf(error)}`, {
+      cause: error,
+      details: { ended },
+    });
+  }
+}
+
+/** Undoes a pause. False when the VMM is gone. */
+async function letRunOn({ vmm }: LaunchedVmm): Promise<boolean> {
+  try {
+    await vmm.resume(AbortSignal.timeout(UNDO_TIMEOUT_MS));
+    return true;
+  } catch (error) {
+    if (isServiceError(error)) return false;
+    throw error;
+  }
+}
+
+function codeOf(error: unknown) {
+  if (error instanceof ServiceError) return error.code;
+  const errno = error instanceof Error && "code" in error ? error.code : undefined;
+  return errno === "ENOSPC" || errno === "EDQUOT" ? "STORAGE_FULL" : "VMM_FAILED";
+}
