@@ -29,6 +29,8 @@ export interface ProbeRequest {
 const PROBE_TIMEOUT_MS = 30_000;
 /** What the guest's kernel prints when it hands over to the first program: memory, interrupts and timers work by then. */
 const BOOTED = "Run /init as init process";
+/** What QEMU prints when KVM gave up on the guest; it would then wait, paused, for a debugger. */
+const GAVE_UP = "KVM internal error";
 const OUTPUT_LIMIT = 256 * 1024;
 
 const cacheSchema = z.object({
@@ -72,30 +74,32 @@ async function probeKvm(request: ProbeRequest, signal: AbortSignal): Promise<Acc
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
   ];
   const limit = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
-  const { booted, output } = await runUntil(args, BOOTED, limit);
+  const output = await runUntil(args, [BOOTED, GAVE_UP], limit);
   signal.throwIfAborted();
-  if (booted) return { accelerator: "kvm", reason: "the guest kernel boots under /dev/kvm" };
-  const lastLine = output.trim().split("\n").at(-1)?.slice(0, 200) ?? "";
-  const detail = lastLine === "" ? "it printed nothing" : `its last line: ${lastLine}`;
+  if (output.includes(BOOTED))
+    return { accelerator: "kvm", reason: "the guest kernel boots under /dev/kvm" };
+  const detail = output.includes(GAVE_UP)
+    ? GAVE_UP
+    : (output.trim().split("\n").at(-1)?.slice(0, 200) ?? "");
   return {
     accelerator: "tcg",
-    reason: `/dev/kvm is there, but the guest kernel did not boot under it within ${PROBE_TIMEOUT_MS / 1000} s (${detail})`,
+    reason: `/dev/kvm is there, but the guest kernel does not boot under it: ${detail || "it prints nothing"}`,
   };
 }
 
-/** Runs QEMU until its output contains `marker`, it ends, or the signal aborts; then ends it. */
+/** Runs QEMU until its output contains one of `markers`, it ends, or the signal aborts; then ends it. */
 async function runUntil(
   args: readonly string[],
-  marker: string,
+  markers: readonly string[],
   signal: AbortSignal,
-): Promise<{ booted: boolean; output: string }> {
+): Promise<string> {
   const child = spawn(QEMU_PROGRAM, args, { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   const ended = Promise.withResolvers<void>();
   const stop = () => child.kill("SIGKILL");
   const onChunk = (chunk: string) => {
     output = (output + chunk).slice(-OUTPUT_LIMIT);
-    if (output.includes(marker)) stop();
+    if (markers.some((marker) => output.includes(marker))) stop();
   };
   child.stdout.setEncoding("utf8").on("data", onChunk);
   child.stderr.setEncoding("utf8").on("data", onChunk);
@@ -105,7 +109,7 @@ async function runUntil(
   if (signal.aborted) stop();
   await ended.promise;
   signal.removeEventListener("abort", stop);
-  return { booted: output.includes(marker), output };
+  return output;
 }
 
 async function cacheKey(request: ProbeRequest): Promise<string> {
