@@ -1,0 +1,128 @@
+// Failures as responses: which exception name, status and body a client sees for each error of ours (spec: section 2.2).
+
+import { ERRORS, isServiceError, type ErrorCode, type ServiceError } from "../errors.ts";
+
+/** A response that needs no more work than being written. */
+export interface Reply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+interface WireException {
+  readonly name: string;
+  /** Modelled members beside the message; the service sends them as null. */
+  readonly members?: readonly string[];
+  /** Sent instead of the error's own message, which may hold internals. */
+  readonly message?: string;
+}
+
+const INTERNAL: WireException = {
+  name: "InternalServerException",
+  message: "The service encountered an internal error. Try again later.",
+};
+
+/** Names and members of the service for our codes; the status is the code's own. */
+export const WIRE_EXCEPTIONS: Readonly<Record<ErrorCode, WireException>> = {
+  VALIDATION_FAILED: { name: "ValidationException" },
+  ACCESS_DENIED: { name: "AccessDeniedException" },
+  NOT_FOUND: { name: "ResourceNotFoundException", members: ["resourceId", "resourceType"] },
+  CONFLICT: { name: "ConflictException", members: ["resourceId", "resourceType"] },
+  QUOTA_EXCEEDED: {
+    name: "ServiceQuotaExceededException",
+    members: ["quotaCode", "resourceId", "resourceType", "serviceCode"],
+  },
+  THROTTLED: { name: "ThrottlingException", members: ["quotaCode", "serviceCode"] },
+  NO_CAPACITY: { name: "InsufficientCapacityException" },
+  STORAGE_FULL: {
+    name: "InternalServerException",
+    message: "The service has no storage space left for this request.",
+  },
+  VMM_FAILED: INTERNAL,
+  GUEST_UNREACHABLE: INTERNAL,
+  HOOK_FAILED: INTERNAL,
+  BUILD_FAILED: INTERNAL,
+  SETUP_FAILED: INTERNAL,
+  INTERNAL,
+};
+
+/**
+ * Exceptions that no code of ours stands for, because they are about HTTP and signatures rather than about resources.
+ * An error chooses one with `details.exception`.
+ */
+export const EDGE_EXCEPTIONS: Readonly<Record<string, number>> = {
+  SerializationException: 400,
+  IncompleteSignatureException: 403,
+  InvalidSignatureException: 403,
+  SignatureDoesNotMatch: 403,
+  MissingAuthenticationTokenException: 403,
+  UnrecognizedClientException: 403,
+  ExpiredTokenException: 403,
+  UnknownOperationException: 404,
+  MethodNotAllowedException: 405,
+  RequestTimeoutException: 408,
+  RequestEntityTooLargeException: 413,
+  NotImplementedException: 501,
+};
+
+/** What one failure is on the wire, before a protocol (JSON or XML) writes it down. */
+export interface WireError {
+  readonly status: number;
+  readonly name: string;
+  readonly message: string | null;
+  readonly members: readonly string[];
+  readonly retryAfterSeconds: number | undefined;
+}
+
+/** The wire form of any thrown value. What is not a ServiceError shows nothing of itself. */
+export function wireErrorOf(error: unknown): WireError {
+  const code = isServiceError(error) ? error.code : "INTERNAL";
+  const { name, members = [], message } = WIRE_EXCEPTIONS[code];
+  const wire: WireError = {
+    status: ERRORS[code].status,
+    name,
+    members,
+    message: message ?? (isServiceError(error) ? error.message : null),
+    retryAfterSeconds: isServiceError(error) ? retryAfterOf(error) : undefined,
+  };
+  return isServiceError(error) ? { ...wire, ...edgeOverrides(error) } : wire;
+}
+
+function edgeOverrides(error: ServiceError): Partial<WireError> {
+  const { exception, wireMessage } = error.details;
+  if (typeof exception !== "string") return {};
+  const status = EDGE_EXCEPTIONS[exception];
+  if (status === undefined) return {};
+  const message = wireMessage === undefined ? error.message : wireMessage;
+  return {
+    status,
+    name: exception,
+    members: [],
+    message: typeof message === "string" ? message : null,
+  };
+}
+
+/** Seconds for `Retry-After`: what the error says, else one second for a throttled caller. */
+function retryAfterOf(error: ServiceError): number | undefined {
+  const { retryAfterSeconds } = error.details;
+  if (typeof retryAfterSeconds === "number") return Math.max(1, Math.ceil(retryAfterSeconds));
+  return error.code === "THROTTLED" ? 1 : undefined;
+}
+
+/** The rest-json response for an error. */
+export function jsonErrorReply(error: WireError): Reply {
+  // The deserialiser's texts come under `Message`, its empty message under `message` (both recorded).
+  const key = error.name === "SerializationException" && error.message ? "Message" : "message";
+  const members = Object.fromEntries(error.members.map((member) => [member, null]));
+  return {
+    status: error.status,
+    headers: {
+      "content-type": "application/json",
+      "x-amzn-errortype": error.name,
+      ...(error.retryAfterSeconds === undefined
+        ? {}
+        : { "retry-after": String(error.retryAfterSeconds) }),
+    },
+    body: JSON.stringify({ [key]: error.message, ...members }),
+  };
+}

@@ -1,0 +1,58 @@
+// What a route is: an operation of the service, where it answers, what it takes and what it does.
+
+import type { z } from "zod";
+import type { ImageOperations } from "../../images/operations.ts";
+import type { MicrovmOperations } from "../../microvms/operations.ts";
+import type { Scope } from "../../microvms/records.ts";
+import type { Tokens } from "../../tokens/tokens.ts";
+import { parseInput } from "../validation.ts";
+import type { IngressAuthority } from "../wire.ts";
+
+export interface RouteDeps {
+  readonly microvms: MicrovmOperations;
+  readonly images: ImageOperations;
+  readonly tokens: Pick<Tokens, "mint">;
+  /** Seals page cursors; the same after a restart, or clients must start their lists again. */
+  readonly cursorKey: Uint8Array;
+  readonly ingressAuthority: IngressAuthority;
+  /** Epoch ms. */
+  readonly now: () => number;
+}
+
+export interface Route {
+  readonly operation: string;
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** Path pattern whose `{name}` segments are members of the input. */
+  readonly path: string;
+  /** Query parameters that are members of the input. */
+  readonly query: readonly string[];
+  /** Status of a success. */
+  readonly status: number;
+  /** Undefined for operations of the service that torpor does not implement yet. */
+  readonly answer:
+    | ((deps: RouteDeps, scope: Scope, raw: Readonly<Record<string, unknown>>) => Promise<object>)
+    | undefined;
+}
+
+interface RouteDefinition<T> extends Pick<Route, "operation" | "method" | "path"> {
+  readonly query?: readonly string[];
+  readonly status?: number;
+  readonly input: z.ZodType<T>;
+  readonly handle: (deps: RouteDeps, scope: Scope, input: T) => Promise<object>;
+}
+
+/** A route that checks its input against the schema before it calls its handler. */
+export function route<T>(definition: RouteDefinition<T>): Route {
+  const { input, handle, query = [], status = 200, ...place } = definition;
+  return {
+    ...place,
+    query,
+    status,
+    answer: (deps, scope, raw) => handle(deps, scope, parseInput(input, raw)),
+  };
+}
+
+/** An operation of the service that is known but answers 501. */
+export function unimplemented(operation: string, method: Route["method"], path: string): Route {
+  return { operation, method, path, query: [], status: 501, answer: undefined };
+}

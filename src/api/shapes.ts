@@ -1,0 +1,160 @@
+// Builders of input shapes: zod types whose messages are the service's own constraint texts (spec: section 2.1).
+// They know wire types, not operations; schemas.ts composes them, validation.ts words the outcome.
+
+import { z } from "zod";
+
+/** Marks an issue of a value that has the wrong JSON type, for zod's custom issues. */
+export const WRONG_TYPE = "wrongType";
+
+const INT32_MAX = 2 ** 31 - 1;
+const INT32_MIN = -(2 ** 31);
+const NOT_NULL = "Member must not be null";
+
+interface Bounds {
+  readonly min?: number;
+  readonly max?: number;
+}
+
+interface TextConstraints extends Bounds {
+  /** A whole-value pattern as the service prints it. */
+  readonly pattern?: string;
+}
+
+const lengthAtMost = (max: number) => `Member must have length less than or equal to ${max}`;
+const lengthAtLeast = (min: number) => `Member must have length greater than or equal to ${min}`;
+const valueAtMost = (max: number) => `Member must have value less than or equal to ${max}`;
+const valueAtLeast = (min: number) => `Member must have value greater than or equal to ${min}`;
+const matches = (pattern: string) => `Member must satisfy regular expression pattern: ${pattern}`;
+
+/** A string. Length counts UTF-16 units, as Java does. */
+export function text({ min, max, pattern }: TextConstraints = {}) {
+  let schema = z.string();
+  const constraints: string[] = [];
+  if (max !== undefined) {
+    schema = schema.max(max, lengthAtMost(max));
+    constraints.push(lengthAtMost(max));
+  }
+  if (min !== undefined) {
+    schema = schema.min(min, lengthAtLeast(min));
+    constraints.push(lengthAtLeast(min));
+  }
+  if (pattern !== undefined) {
+    schema = schema.regex(new RegExp(`^(?:${pattern})$`, "u"), matches(pattern));
+    constraints.push(matches(pattern));
+  }
+  return schema.meta({ constraints: [...constraints, NOT_NULL] });
+}
+
+/** A string limited in UTF-8 bytes instead of characters. */
+export function textOfBytes(max: number) {
+  return z.string().refine((value) => Buffer.byteLength(value) <= max, lengthAtMost(max));
+}
+
+/** A string out of a closed set. */
+export function oneOf<const T extends readonly string[]>(values: T) {
+  const constraint = `Member must satisfy enum value set: [${values.join(", ")}]`;
+  return z.enum(values, constraint).meta({ constraints: [constraint, NOT_NULL] });
+}
+
+/** A 32-bit integer. */
+export function integer({ min = INT32_MIN, max = INT32_MAX }: Bounds = {}) {
+  return z
+    .number()
+    .refine(Number.isInteger, { params: { [WRONG_TYPE]: "Integer" } })
+    .lte(max, valueAtMost(max))
+    .gte(min, valueAtLeast(min));
+}
+
+/** An integer that travels as text in the query. */
+export function queryInteger(bounds: Bounds) {
+  const fromText = (raw: unknown) =>
+    typeof raw === "string" && /^[+-]?\d{1,15}$/.test(raw) ? Number(raw) : raw;
+  return z.preprocess(fromText, integer(bounds));
+}
+
+/** A structure: nulls count as absent, unknown members are ignored. Violations come in the order of `shape`. */
+export function structure<T extends z.ZodRawShape>(shape: T) {
+  return z.preprocess(withoutNulls, z.object(shape));
+}
+
+/** A structure without members. */
+export function unit() {
+  return z.object({}).transform((): Record<string, never> => ({}));
+}
+
+/** A tagged union: a structure of which exactly one member is set. */
+export function union<T extends z.ZodRawShape>(shape: T) {
+  return z.preprocess(
+    withoutNulls,
+    z.object(shape).refine((value) => Object.keys(value).length === 1, {
+      error: "Member must have exactly one member set",
+    }),
+  );
+}
+
+/** A list of structures; violations name the item. */
+export function listOf<T extends z.ZodType>(item: T, { min, max }: Bounds = {}) {
+  let schema = z.array(item);
+  if (max !== undefined) schema = schema.max(max, lengthAtMost(max));
+  if (min !== undefined) schema = schema.min(min, lengthAtLeast(min));
+  return schema;
+}
+
+/** A list of strings; the service reports bad items once, with all constraints of an item. */
+export function textList<T extends string>(item: z.ZodType<T>, { min, max }: Bounds = {}) {
+  return z.array(z.unknown()).transform((raw, context): T[] => {
+    const items = collect(raw, item, context);
+    if (max !== undefined && raw.length > max) report(context, lengthAtMost(max));
+    if (min !== undefined && raw.length < min) report(context, lengthAtLeast(min));
+    if (items.length < raw.length) report(context, composite("Member", item));
+    return items;
+  });
+}
+
+/** A map of strings; the service reports bad keys once and bad values once, with all constraints of a key or value. */
+export function textMap(key: z.ZodType<string>, value: z.ZodType<string>, { max }: Bounds = {}) {
+  return z.unknown().transform((raw, context): Record<string, string> => {
+    if (typeof raw !== "object" || raw === null || Array.isArray(raw)) {
+      context.issues.push({ code: "invalid_type", expected: "record", input: raw });
+      return {};
+    }
+    const keys = Object.keys(raw);
+    const values = collect(Object.values(raw), value, context);
+    if (max !== undefined && keys.length > max) report(context, lengthAtMost(max));
+    // Assigning to this name would change an object's prototype somewhere down the line.
+    if (keys.some((name) => name === "__proto__" || !key.safeParse(name).success))
+      report(context, composite("Map keys", key));
+    if (values.length < keys.length) report(context, composite("Map value", value));
+    return Object.fromEntries(keys.map((name, index) => [name, values[index] ?? ""]));
+  });
+}
+
+type Context = z.core.$RefinementCtx;
+
+function report(context: Context, message: string): void {
+  context.issues.push({ code: "custom", message, input: context.value });
+}
+
+/** The items that satisfy `schema`; one of the wrong JSON type is reported as that. */
+function collect<T>(raw: readonly unknown[], schema: z.ZodType<T>, context: Context): T[] {
+  const good: T[] = [];
+  for (const value of raw) {
+    const parsed = schema.safeParse(value);
+    if (parsed.success) good.push(parsed.data);
+    else if (typeof value !== "string" && value !== null)
+      context.issues.push({ code: "invalid_type", expected: "string", input: value });
+  }
+  return good;
+}
+
+function composite(subject: "Member" | "Map keys" | "Map value", schema: z.ZodType): string {
+  const constraints = schema.meta()?.["constraints"];
+  const texts = Array.isArray(constraints) ? constraints.join(", ") : "";
+  return `${subject} must satisfy constraint: [${texts}]`;
+}
+
+function withoutNulls(raw: unknown): unknown {
+  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) return raw;
+  const set = Object.entries(raw).filter(([, value]) => value !== null);
+  return set.length === Object.keys(raw).length ? raw : Object.fromEntries(set);
+}
