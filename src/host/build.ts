@@ -332,8 +332,8 @@ async function checkSnapshot(
   const first = await firstEvent(launched.guest, signal);
   if (first.status !== "running") throw new ServiceError("BUILD_FAILED", appEndReason(first));
   const { hooks } = request.configuration;
-  if (hooks?.port !== undefined && hooks.microvmImageHooks?.validate === "ENABLED") {
-    await pollImageHook(launched.guest, { hook: "validate", hooks, port: hooks.port }, signal);
+  if (hooks?.microvmImageHooks?.validate === "ENABLED") {
+    await pollImageHook(launched.guest, "validate", hooks, signal);
   }
 }
 

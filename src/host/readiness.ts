@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ServiceError } from "../errors.ts";
 import type { GuestClient } from "../guest/client.ts";
 import type { Hooks } from "../images/records.ts";
-import { callHook, hookTimeoutMs } from "./hooks.ts";
+import { callHook, DEFAULT_HOOK_PORT } from "./hooks.ts";
 
 export interface ReadinessRequest {
   readonly hooks: Hooks | null;
@@ -38,9 +38,9 @@ export async function waitUntilReady(
   signal: AbortSignal,
 ): Promise<void> {
   const { hooks, onLog } = request;
-  if (hooks?.port !== undefined && hooks.microvmImageHooks?.ready === "ENABLED") {
-    onLog(`waiting for the ready hook on port ${hooks.port}`);
-    await pollImageHook(guest, { hook: "ready", hooks, port: hooks.port }, signal);
+  if (hooks?.microvmImageHooks?.ready === "ENABLED") {
+    onLog(`waiting for the ready hook on port ${hooks.port ?? DEFAULT_HOOK_PORT}`);
+    await pollImageHook(guest, "ready", hooks, signal);
     return;
   }
   const ports = request.exposedPorts.length > 0 ? request.exposedPorts : [DEFAULT_PORT];
@@ -51,11 +51,12 @@ export async function waitUntilReady(
 /** Calls `/ready` or `/validate` until it answers 200; 503 and a port nobody listens on yet mean "not yet". */
 export async function pollImageHook(
   guest: GuestClient,
-  request: { hook: "ready" | "validate"; hooks: Hooks; port: number },
+  hook: "ready" | "validate",
+  hooks: Hooks,
   signal: AbortSignal,
 ): Promise<void> {
-  const { hook, port } = request;
-  const timeoutMs = hookTimeoutMs(request.hooks, hook);
+  const port = hooks.port ?? DEFAULT_HOOK_PORT;
+  const timeoutMs = imageHookTimeoutMs(hooks, hook);
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const remaining = deadline - performance.now();
@@ -67,6 +68,17 @@ export async function pollImageHook(
     }
     await delay(Math.min(READY_POLL_MS, Math.max(0, remaining)), undefined, { signal });
   }
+}
+
+// Published defaults disagree (spec: appendix A, 19): the longer ones are taken, because a time-out that is too short
+// fails a build while one that is too long only delays a failure.
+function imageHookTimeoutMs(hooks: Hooks, hook: "ready" | "validate"): number {
+  const given = hooks.microvmImageHooks;
+  return (
+    (hook === "ready"
+      ? (given?.readyTimeoutInSeconds ?? 60)
+      : (given?.validateTimeoutInSeconds ?? 30)) * 1000
+  );
 }
 
 async function settle(

@@ -1,0 +1,57 @@
+// The options that every command understands, and how they become a Config.
+
+import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { loadConfig, type Config, type ConfigInput } from "../config.ts";
+import { messageOf, ServiceError } from "../errors.ts";
+
+const CONFIG_OPTIONS = {
+  config: { type: "string", short: "c" },
+  "data-dir": { type: "string" },
+  listen: { type: "string" },
+  "ingress-listen": { type: "string" },
+  "log-level": { type: "string" },
+} as const satisfies ParseArgsOptionsConfig;
+
+export const CONFIG_HELP = `  --data-dir DIR            where everything is kept (default /var/lib/torpor)
+  --config FILE             TOML file with any setting (docs/configuration.md)
+  --listen HOST:PORT        API and artifact store (default 127.0.0.1:7070)
+  --ingress-listen HOST:PORT  TLS endpoint of the microVMs (default 127.0.0.1:7443)
+  --log-level LEVEL         debug, info, warn or error (default info)`;
+
+export interface ParsedArguments {
+  readonly config: Config;
+  /** Values of the command's own flags. */
+  readonly flags: ReadonlySet<string>;
+}
+
+/** Reads the common options and the boolean `flags` of one command. Rejects VALIDATION_FAILED for anything else. */
+export function parseArguments(
+  args: readonly string[],
+  flags: readonly string[] = [],
+): ParsedArguments {
+  const own = Object.fromEntries(flags.map((flag) => [flag, { type: "boolean" as const }]));
+  let values: Record<string, string | boolean | undefined>;
+  try {
+    ({ values } = parseArgs({
+      args: [...args],
+      options: { ...CONFIG_OPTIONS, ...own },
+      strict: true,
+    }));
+  } catch (error) {
+    throw new ServiceError("VALIDATION_FAILED", messageOf(error), { cause: error });
+  }
+  const text = (name: keyof typeof CONFIG_OPTIONS) => {
+    const value = values[name];
+    return typeof value === "string" ? value : undefined;
+  };
+  const overrides = {
+    dataDir: text("data-dir"),
+    listen: text("listen"),
+    ingressListen: text("ingress-listen"),
+    logLevel: text("log-level") as ConfigInput["logLevel"],
+  };
+  return {
+    config: loadConfig(text("config"), overrides as Partial<ConfigInput>),
+    flags: new Set(flags.filter((flag) => values[flag] === true)),
+  };
+}
