@@ -54,7 +54,6 @@ export const EDGE_EXCEPTIONS: Readonly<Record<string, number>> = {
   SerializationException: 400,
   IncompleteSignatureException: 403,
   InvalidSignatureException: 403,
-  SignatureDoesNotMatch: 403,
   MissingAuthenticationTokenException: 403,
   UnrecognizedClientException: 403,
   ExpiredTokenException: 403,
@@ -71,7 +70,7 @@ export interface WireError {
   readonly name: string;
   readonly message: string | null;
   readonly members: readonly string[];
-  readonly retryAfterSeconds: number | undefined;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** The wire form of any thrown value. What is not a ServiceError shows nothing of itself. */
@@ -83,7 +82,7 @@ export function wireErrorOf(error: unknown): WireError {
     name,
     members,
     message: message ?? (isServiceError(error) ? error.message : null),
-    retryAfterSeconds: isServiceError(error) ? retryAfterOf(error) : undefined,
+    headers: isServiceError(error) ? { ...retryAfterOf(error), ...allowOf(error) } : {},
   };
   return isServiceError(error) ? { ...wire, ...edgeOverrides(error) } : wire;
 }
@@ -91,7 +90,7 @@ export function wireErrorOf(error: unknown): WireError {
 function edgeOverrides(error: ServiceError): Partial<WireError> {
   const { exception, wireMessage } = error.details;
   if (typeof exception !== "string") return {};
-  const status = EDGE_EXCEPTIONS[exception];
+  const status = Object.hasOwn(EDGE_EXCEPTIONS, exception) ? EDGE_EXCEPTIONS[exception] : undefined;
   if (status === undefined) return {};
   const message = wireMessage === undefined ? error.message : wireMessage;
   return {
@@ -102,11 +101,17 @@ function edgeOverrides(error: ServiceError): Partial<WireError> {
   };
 }
 
-/** Seconds for `Retry-After`: what the error says, else one second for a throttled caller. */
-function retryAfterOf(error: ServiceError): number | undefined {
+/** `Retry-After` in seconds: what the error says, else one second for a throttled caller. */
+function retryAfterOf(error: ServiceError): Record<string, string> {
   const { retryAfterSeconds } = error.details;
-  if (typeof retryAfterSeconds === "number") return Math.max(1, Math.ceil(retryAfterSeconds));
-  return error.code === "THROTTLED" ? 1 : undefined;
+  if (typeof retryAfterSeconds === "number")
+    return { "retry-after": String(Math.max(1, Math.ceil(retryAfterSeconds))) };
+  return error.code === "THROTTLED" ? { "retry-after": "1" } : {};
+}
+
+function allowOf(error: ServiceError): Record<string, string> {
+  const { allowedMethods } = error.details;
+  return Array.isArray(allowedMethods) ? { allow: allowedMethods.join(", ") } : {};
 }
 
 /** The rest-json response for an error. */
@@ -119,9 +124,7 @@ export function jsonErrorReply(error: WireError): Reply {
     headers: {
       "content-type": "application/json",
       "x-amzn-errortype": error.name,
-      ...(error.retryAfterSeconds === undefined
-        ? {}
-        : { "retry-after": String(error.retryAfterSeconds) }),
+      ...error.headers,
     },
     body: JSON.stringify({ [key]: error.message, ...members }),
   };

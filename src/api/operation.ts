@@ -1,0 +1,88 @@
+// One rest-json operation: path, query and body become the input of a route, its result the response.
+
+import { ServiceError } from "../errors.ts";
+import type { Scope } from "../microvms/records.ts";
+import type { Reply } from "./errors.ts";
+import type { Router } from "./router.ts";
+import type { Route, RouteDeps } from "./routes/route.ts";
+import { serializationError } from "./validation.ts";
+
+export interface OperationRequest {
+  readonly method: string;
+  /** Path and query as received. */
+  readonly url: string;
+  readonly body: Buffer;
+}
+
+/** Finds the operation and runs it for `scope`. */
+export async function answerOperation(
+  deps: RouteDeps & { readonly findRoute: Router },
+  scope: Scope,
+  request: OperationRequest,
+): Promise<Reply> {
+  const { path, query } = splitUrl(request.url);
+  const { route, labels } = requireRoute(deps.findRoute, request.method, path);
+  if (route.answer === undefined)
+    throw edgeError("NotImplementedException", `torpor does not implement ${route.operation} yet`);
+  const raw = { ...bodyMembers(route, request.body), ...queryMembers(route, query), ...labels };
+  const output = await route.answer(deps, scope, raw);
+  return {
+    status: route.status,
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(output),
+  };
+}
+
+/** Path and query of a request target. */
+export function splitUrl(url: string): { path: string; query: URLSearchParams } {
+  const mark = url.indexOf("?");
+  if (mark === -1) return { path: url, query: new URLSearchParams() };
+  return { path: url.slice(0, mark), query: new URLSearchParams(url.slice(mark + 1)) };
+}
+
+function requireRoute(findRoute: Router, method: string, path: string) {
+  const match = findRoute(method, path);
+  if (match === undefined)
+    throw edgeError("UnknownOperationException", "No operation has this path");
+  if ("route" in match) return match;
+  throw edgeError("MethodNotAllowedException", `This path has no ${method} operation`, {
+    allowedMethods: match.allowedMethods,
+  });
+}
+
+function queryMembers(route: Route, query: URLSearchParams): Record<string, string> {
+  return Object.fromEntries(
+    route.query.flatMap((name) => {
+      const value = query.get(name);
+      return value === null ? [] : [[name, value]];
+    }),
+  );
+}
+
+/** Members of the JSON body; an empty body has none, and reads and deletions take none. */
+function bodyMembers(route: Route, body: Buffer): object {
+  if (body.length === 0 || route.method === "GET" || route.method === "DELETE") return {};
+  const parsed = parseJson(body);
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
+    throw serializationError(null);
+  return parsed;
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch (error) {
+    // Invalid UTF-8 is a TypeError of the decoder, invalid JSON a SyntaxError.
+    if (error instanceof SyntaxError || error instanceof TypeError)
+      throw serializationError(null, error);
+    throw error;
+  }
+}
+
+function edgeError(
+  exception: string,
+  message: string,
+  details: Readonly<Record<string, unknown>> = {},
+): ServiceError {
+  return new ServiceError("VALIDATION_FAILED", message, { details: { ...details, exception } });
+}
