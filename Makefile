@@ -1,0 +1,40 @@
+# Everything from a fresh checkout, as root on Debian: each target sets up what it needs, and only what is missing.
+
+DATA_DIR := .torpor
+NPM := npm --no-audit --no-fund --loglevel=error
+STAMP := node_modules/.installed
+
+.PHONY: help setup check test demo bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    the walkthrough: build an image, run it, suspend it, wake it"
+	@echo "make test    all checks and tests"
+	@echo "make bench   speed and size, against the floor"
+	@echo "make check   format, lint, types, boundaries"
+	@echo "make setup   only what the others need: packages, kernel, agent, base image"
+	@echo "make clean   remove what was installed and built in this directory"
+
+$(STAMP): package-lock.json
+	@echo "Installing npm packages"
+	@command -v npm >/dev/null || { echo "npm is missing: apt-get install npm" >&2; exit 1; }
+	@$(NPM) ci || { echo "npm ci failed: see above; with the package registry reachable, run make again" >&2; exit 1; }
+	@touch $@
+
+setup: $(STAMP)
+	@bin/torpor setup --data-dir $(DATA_DIR) --development
+
+check: $(STAMP)
+	@$(NPM) run --silent check
+
+test: setup
+	@$(NPM) run --silent test
+
+demo: setup
+	@$(NPM) run --silent demo
+
+bench: setup
+	@$(NPM) run --silent bench
+
+clean:
+	rm -rf node_modules agent/target $(DATA_DIR) bench-results
