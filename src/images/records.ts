@@ -85,6 +85,8 @@ export interface ImageVersionRecord extends Scope {
   /** Why the build failed; null otherwise. */
   readonly stateReason: string | null;
   readonly buildId: string;
+  /** How often the build was started; more than once when the service ended during it. */
+  readonly buildAttempts: number;
   readonly sizes: SnapshotSizes | null;
   readonly createdAt: number;
   readonly updatedAt: number;

@@ -1,0 +1,77 @@
+// The domain, wired: operations, traffic, builds and the scheduler over one store and one host.
+
+import type { Config } from "./config.ts";
+import type { Host } from "./host/host.ts";
+import { ImageBuilds } from "./images/builds.ts";
+import { createImageOperations } from "./images/create-operations.ts";
+import type { ImageOperations } from "./images/operations.ts";
+import type { Clock } from "./lib/clock.ts";
+import type { Log } from "./lib/log.ts";
+import { createMicrovmOperations } from "./microvms/create-operations.ts";
+import { createLiveMicrovms, observeMicrovms } from "./microvms/live.ts";
+import type { MicrovmOperations } from "./microvms/operations.ts";
+import { createTraffic, type Traffic } from "./microvms/traffic.ts";
+import { Scheduler } from "./scheduler/loop.ts";
+import { recoverMicrovms } from "./scheduler/reclaim.ts";
+import { keepPurging } from "./scheduler/retention.ts";
+import type { Store } from "./store/store.ts";
+
+export interface DomainDeps {
+  readonly store: Store;
+  readonly host: Host;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly config: Pick<Config, "terminatedRetentionHours">;
+}
+
+/** Disposing it stops everything it does, leaving VMMs running; store and host stay the caller's. */
+export interface Domain extends AsyncDisposable {
+  readonly microvms: MicrovmOperations;
+  readonly images: ImageOperations;
+  readonly traffic: Traffic;
+  /** Recovers what an earlier service left, then begins to act. Once, before the edge serves; the signal gives up the recovery. */
+  start(signal: AbortSignal): Promise<void>;
+}
+
+/** Wires the domain. Nothing happens before `start`. */
+export function createDomain(deps: DomainDeps): Domain {
+  const { store, host, clock, log, config } = deps;
+  const live = createLiveMicrovms(() => clock.now());
+  const microvms = observeMicrovms(store.microvms, (record) => {
+    live.put(record);
+    traffic.changed(record.microvmId);
+    scheduler.wake(record.microvmId);
+  });
+  const traffic = createTraffic({
+    live,
+    microvms,
+    clock,
+    onQuiet: (microvmId) => scheduler.rearm(microvmId),
+  });
+  const { images } = store;
+  const scheduler = new Scheduler({ host, microvms, images, live, traffic, clock, log });
+  const builds = new ImageBuilds({ images, host, clock, log });
+  const stopping = new AbortController();
+  let purging: Promise<void> = Promise.resolve();
+  return {
+    microvms: createMicrovmOperations({ microvms, images, live, clock }),
+    images: createImageOperations({
+      images,
+      clock,
+      onBuildWanted: () => builds.wake(),
+      onDeleteWanted: (image) => builds.remove(image),
+    }),
+    traffic,
+    async start(signal) {
+      await recoverMicrovms({ host, microvms, live, log }, signal);
+      scheduler.start();
+      await builds.start();
+      const retentionMs = config.terminatedRetentionHours * 3_600_000;
+      purging = keepPurging({ microvms, clock, log, retentionMs }, stopping.signal);
+    },
+    async [Symbol.asyncDispose]() {
+      stopping.abort();
+      await Promise.all([scheduler[Symbol.asyncDispose](), builds[Symbol.asyncDispose](), purging]);
+    },
+  };
+}

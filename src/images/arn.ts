@@ -1,0 +1,99 @@
+// ARNs of images and of the managed base images: spelling, parsing and the service's own complaints (spec: 1.2, 2.3).
+
+import { ServiceError } from "../errors.ts";
+import type { Scope } from "../microvms/records.ts";
+
+export interface ImageIdentity extends Scope {
+  readonly name: string;
+  readonly imageArn: string;
+}
+
+/** API action an identifier was given to; the service words its refusals by it. */
+export type ImageAction =
+  | "RunMicrovm"
+  | "ListMicrovms"
+  | "GetMicrovmImage"
+  | "GetMicrovmImageVersion"
+  | "DeleteMicrovmImage";
+
+const IMAGE_RESOURCE = "microvm-image";
+const NAME = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** Managed base images. `al2023-1` is accepted for clients that name it; both stand for the Debian 12 base. */
+export const MANAGED_IMAGE_NAMES = ["al2023-1", "debian-12"] as const;
+/** The one version of every managed base image, as requests name it and as images echo it. */
+export const MANAGED_IMAGE_VERSION = { requested: "1", echoed: "1.0" } as const;
+
+/** The ARN of an image: a colon before the name, unlike most ARNs. */
+export function imageArnOf(scope: Scope, name: string): string {
+  return `arn:aws:lambda:${scope.region}:${scope.account}:${IMAGE_RESOURCE}:${name}`;
+}
+
+/**
+ * Which image `identifier` names. Only an ARN of the caller's own account and region is one. Rejects VALIDATION_FAILED
+ * for other text and ACCESS_DENIED for the slash spelling and for foreign images, as the service does.
+ */
+export function parseImageArn(
+  scope: Scope,
+  identifier: string,
+  action: ImageAction,
+): ImageIdentity {
+  const [prefix, partition, service, region, account, ...resource] = identifier.split(":");
+  const flaw = flawOf(prefix, partition, service, region, account, resource);
+  if (flaw !== undefined) {
+    const message = action === "RunMicrovm" ? flaw : `Invalid ARN format: ${identifier}`;
+    throw new ServiceError("VALIDATION_FAILED", message);
+  }
+  const isForeign = account !== scope.account || region !== scope.region;
+  if (isForeign || resource[0]?.startsWith(`${IMAGE_RESOURCE}/`) === true) {
+    throw new ServiceError(
+      "ACCESS_DENIED",
+      `User is not authorized to perform: lambda:${action} on resource: ${identifier}`,
+    );
+  }
+  const [type, name, ...rest] = resource;
+  if (service !== "lambda" || type !== IMAGE_RESOURCE || rest.length > 0 || !NAME.test(name ?? ""))
+    throw new ServiceError("VALIDATION_FAILED", `Invalid ARN format: ${identifier}`);
+  return { ...scope, name: name ?? "", imageArn: imageArnOf(scope, name ?? "") };
+}
+
+function flawOf(
+  prefix: string | undefined,
+  partition: string | undefined,
+  service: string | undefined,
+  region: string | undefined,
+  account: string | undefined,
+  resource: readonly string[],
+): string | undefined {
+  if (prefix !== "arn" || partition === undefined)
+    return "Malformed ARN - doesn't start with 'arn:'";
+  if (partition === "" || service === undefined)
+    return "Malformed ARN - no AWS partition specified";
+  if (service === "" || region === undefined) return "Malformed ARN - no service specified";
+  if (account === undefined) return "Malformed ARN - no AWS region partition specified";
+  if (resource.length === 0) return "Malformed ARN - no AWS account specified";
+  if (resource.join("") === "") return "Malformed ARN - no resource specified";
+  return undefined;
+}
+
+/** Checks that a managed base image exists; the version is the bare integer form or undefined for the latest. */
+export function checkBaseImage(
+  scope: Scope,
+  baseImageArn: string,
+  baseImageVersion: string | undefined,
+): void {
+  const known = MANAGED_IMAGE_NAMES.some(
+    (name) => baseImageArn === imageArnOf({ account: "aws", region: scope.region }, name),
+  );
+  const version = baseImageVersion ?? MANAGED_IMAGE_VERSION.requested;
+  if (known && version === MANAGED_IMAGE_VERSION.requested) return;
+  throw new ServiceError(
+    "VALIDATION_FAILED",
+    `No managed MicroVM Image with arn ${baseImageArn} and version ${version} is available`,
+  );
+}
+
+/** `N.0` for `N`; other spellings as they are, to be looked up and not found. */
+export function canonicalVersion(imageVersion: string): string {
+  return /^\d+$/.test(imageVersion) ? `${imageVersion}.0` : imageVersion;
+}

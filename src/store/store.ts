@@ -1,0 +1,112 @@
+// What the control plane remembers, in the domain's words. Every method is one transaction: on rejection nothing was
+// written, on return it is durable. Asynchronous throughout, so that a store may live on another machine.
+
+import type { ImageRecord, ImageVersionRecord, SnapshotSizes } from "../images/records.ts";
+import type { MicrovmFilter, Page, PageRequest } from "../microvms/operations.ts";
+import type { MicrovmRecord, Scope } from "../microvms/records.ts";
+import type { MicrovmState } from "../microvms/state.ts";
+
+/** Use of a client token: the same token with the same parameters means the same request (spec: 2.7). */
+export interface TokenUse {
+  readonly operation: "RunMicrovm" | "CreateMicrovmImage";
+  readonly token: string;
+  readonly parametersHash: string;
+}
+
+/** Members of a record that steps and intents may change. */
+export type MicrovmPatch = Partial<
+  Pick<
+    MicrovmRecord,
+    "desired" | "stateReason" | "runHookPayload" | "suspendedAt" | "terminatedAt" | "vmmId"
+  >
+>;
+
+export interface MicrovmMove {
+  readonly to: MicrovmState;
+  /** The `vmmId` the record must have, null for none; absent: any. */
+  readonly fence?: string | null;
+  readonly patch?: MicrovmPatch;
+}
+
+export interface MicrovmStore {
+  /**
+   * Records a new microVM, or returns the one that the same token made before. Rejects NOT_FOUND when its image version is
+   * not there to run any more, CONFLICT when the token was used with other parameters.
+   */
+  create(record: MicrovmRecord, token: TokenUse | null): Promise<MicrovmRecord>;
+  /** What the token made before, if anything. Rejects CONFLICT when it was used with other parameters. */
+  findByToken(scope: Scope, token: TokenUse): Promise<MicrovmRecord | undefined>;
+  get(microvmId: string): Promise<MicrovmRecord | undefined>;
+  findByEndpoint(endpointId: string): Promise<MicrovmRecord | undefined>;
+  /** Newest first. Rejects VALIDATION_FAILED for a page key that is none. */
+  list(scope: Scope, filter: MicrovmFilter, page: PageRequest): Promise<Page<MicrovmRecord>>;
+  /** Every microVM that is not TERMINATED, of all accounts and regions, oldest first. */
+  listLive(): Promise<MicrovmRecord[]>;
+  /** Moves a microVM to another state. Rejects CONFLICT when TRANSITIONS or the fence forbid it, NOT_FOUND. */
+  transition(microvmId: string, move: MicrovmMove): Promise<MicrovmRecord>;
+  /**
+   * Changes members other than the state. `change` is pure; it returns null to leave the record and may throw. Neither this
+   * nor a transition changes a `desired` that is TERMINATED.
+   */
+  amend(
+    microvmId: string,
+    change: (record: MicrovmRecord) => MicrovmPatch | null,
+  ): Promise<MicrovmRecord>;
+  /** Forgets up to `limit` microVMs terminated before `before` (epoch ms), with their tokens; returns how many. */
+  purgeTerminated(before: number, limit: number): Promise<number>;
+}
+
+export interface ImageWithVersion {
+  readonly image: ImageRecord;
+  readonly version: ImageVersionRecord;
+}
+
+export type BuildOutcome =
+  | { readonly succeeded: true; readonly sizes: SnapshotSizes }
+  | { readonly succeeded: false; readonly reason: string };
+
+export interface ImageStore {
+  /** Records an image and its first version. Rejects VALIDATION_FAILED for a name in use, CONFLICT as `MicrovmStore.create`. */
+  create(created: ImageWithVersion, token: TokenUse | null): Promise<ImageWithVersion>;
+  /** What the token made before, if it still exists. Rejects CONFLICT when it was used with other parameters. */
+  findByToken(scope: Scope, token: TokenUse): Promise<ImageWithVersion | undefined>;
+  get(scope: Scope, name: string): Promise<ImageRecord | undefined>;
+  getVersion(
+    scope: Scope,
+    name: string,
+    imageVersion: string,
+  ): Promise<ImageVersionRecord | undefined>;
+  listVersions(scope: Scope, name: string): Promise<ImageVersionRecord[]>;
+  /** The version, or the latest when none is named, if it can be run: SUCCESSFUL and ACTIVE, its image not being deleted. */
+  findActiveVersion(
+    scope: Scope,
+    name: string,
+    imageVersion?: string,
+  ): Promise<ImageVersionRecord | undefined>;
+  /** By name. */
+  list(scope: Scope, page: PageRequest): Promise<Page<ImageRecord>>;
+  /** Versions PENDING or IN_PROGRESS, oldest first. */
+  listUnfinishedBuilds(): Promise<ImageVersionRecord[]>;
+  /** PENDING → IN_PROGRESS, one more attempt. Rejects CONFLICT in any other state. */
+  startBuild(buildId: string, at: number): Promise<ImageVersionRecord>;
+  /** IN_PROGRESS → PENDING. An interrupted attempt counts unless `isForgiven`. */
+  requeueBuild(buildId: string, at: number, isForgiven: boolean): Promise<ImageVersionRecord>;
+  /** Ends a build: the version becomes SUCCESSFUL and ACTIVE or FAILED, its image follows. Rejects CONFLICT when it had ended. */
+  finishBuild(buildId: string, outcome: BuildOutcome, at: number): Promise<ImageWithVersion>;
+  /**
+   * → DELETING; an image that is DELETING stays so. Rejects NOT_FOUND, and VALIDATION_FAILED while it is built or has
+   * microVMs that are not TERMINATED.
+   */
+  beginDelete(scope: Scope, name: string, at: number): Promise<ImageRecord>;
+  /** DELETING → DELETE_FAILED. */
+  failDelete(scope: Scope, name: string, at: number): Promise<ImageRecord>;
+  /** Forgets a DELETING image, its versions and tokens. Safe to call twice. */
+  remove(scope: Scope, name: string): Promise<void>;
+  /** Images in DELETING, of all accounts and regions. */
+  listDeleting(): Promise<ImageRecord[]>;
+}
+
+export interface Store extends AsyncDisposable {
+  readonly microvms: MicrovmStore;
+  readonly images: ImageStore;
+}
