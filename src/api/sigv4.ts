@@ -1,0 +1,320 @@
+// Server side of AWS Signature Version 4: who signed a request, and what the signature says about its body.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+
+import { createHmac, timingSafeEqual } from "node:crypto";
+import type { FindKey } from "../keys/keys.ts";
+import {
+  canonicalHeaderValue,
+  canonicalPathOnce,
+  canonicalPathTwice,
+  canonicalQuery,
+  canonicalRequest,
+  sha256Hex,
+  type ReceivedHeaders,
+} from "./sigv4-canonical.ts";
+import {
+  ALGORITHM,
+  formatTimestamp,
+  namedService,
+  queryValue,
+  readSignature,
+  receivedParts,
+  type GivenSignature,
+  type ReceivedParts,
+} from "./sigv4-credentials.ts";
+import { signatureError } from "./sigv4-errors.ts";
+
+export type { FindKey };
+
+export interface SignedRequest {
+  readonly method: string;
+  /** Request target as received. */
+  readonly url: string;
+  readonly headers: ReceivedHeaders;
+  /**
+   * The whole body. Signatures for services other than S3 cover it, and not every client names its hash in
+   * `x-amz-content-sha256`; without either the body is taken to be empty.
+   */
+  readonly body?: Uint8Array;
+}
+
+export interface VerifiedSignature {
+  readonly accessKeyId: string;
+  readonly account: string;
+  readonly region: string;
+  readonly service: string;
+  readonly payload: SignedPayload;
+}
+
+/** What the signature vouches for in the body. */
+export type SignedPayload =
+  | { readonly kind: "hash"; readonly sha256: string }
+  | { readonly kind: "unsigned" }
+  | { readonly kind: "chunks"; readonly signed: false; readonly trailer: true }
+  | {
+      readonly kind: "chunks";
+      readonly signed: true;
+      readonly trailer: boolean;
+      readonly chain: SignatureChain;
+    };
+
+/** What the first chunk's signature is computed from. */
+export interface SignatureChain {
+  readonly signingKey: Buffer;
+  /** `YYYYMMDDTHHMMSSZ`. */
+  readonly timestamp: string;
+  /** `date/region/service/aws4_request`. */
+  readonly scope: string;
+  readonly seedSignature: string;
+}
+
+export interface SignatureDeps {
+  readonly findKey: FindKey;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+const MAX_SKEW_MS = 15 * 60_000;
+const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/** The service that a request's signature names, unchecked: for routing only. Undefined for an unsigned request. */
+export function peekService(request: Pick<SignedRequest, "url" | "headers">): string | undefined {
+  return namedService(request.url, request.headers);
+}
+
+/**
+ * Checks the signature of a request. Throws ACCESS_DENIED with `details.exception`, `wireCode` and `wireStatus`.
+ * A body that `request` did not hold is still to be checked against `payload`.
+ */
+export function verifySignature(deps: SignatureDeps, request: SignedRequest): VerifiedSignature {
+  const parts = receivedParts(request.url, request.headers);
+  const given = readSignature(parts);
+  const key = deps.findKey(given.accessKeyId);
+  if (key === undefined) throw unknownKey(given.service);
+  if (given.hasSessionToken)
+    throw signatureError(
+      "unknown-token",
+      given.service,
+      "The security token included in the request is invalid.",
+    );
+  checkTime(given, deps.now());
+  checkSignedHeaders(given, parts);
+  const payloadHash = signedPayloadHash(given, parts, request.body);
+  const signingKey = deriveSigningKey(key.secretAccessKey, given);
+  const expected = signRequest(signingKey, given, parts, request.method, payloadHash);
+  if (!equalHex(expected, given.signature))
+    throw signatureError(
+      "mismatch",
+      given.service,
+      "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.",
+    );
+  return {
+    accessKeyId: given.accessKeyId,
+    account: key.account,
+    region: given.region,
+    service: given.service,
+    payload: describePayload(given, signingKey, payloadHash),
+  };
+}
+
+/** True when `body` is what the signature covers. Chunked payloads are checked while they are read, never here. */
+export function payloadMatches(payload: SignedPayload, body: Uint8Array): boolean {
+  switch (payload.kind) {
+    case "hash":
+      return equalHex(sha256Hex(body), payload.sha256);
+    case "unsigned":
+      return true;
+    case "chunks":
+      return false;
+  }
+}
+
+/** Signature of the next link of a chunk chain, or of its trailer. */
+export function signLink(
+  chain: Pick<SignatureChain, "signingKey" | "timestamp" | "scope">,
+  algorithm: "AWS4-HMAC-SHA256-PAYLOAD" | "AWS4-HMAC-SHA256-TRAILER",
+  hashes: readonly string[],
+): string {
+  return hmacHex(chain.signingKey, [algorithm, chain.timestamp, chain.scope, ...hashes].join("\n"));
+}
+
+/** Compares two hex digests in time that does not depend on where they differ. */
+export function equalHex(expected: string, given: string): boolean {
+  const a = Buffer.from(expected, "latin1");
+  const b = Buffer.from(given, "latin1");
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+function unknownKey(service: string) {
+  return signatureError(
+    "unknown-key",
+    service,
+    service === "s3"
+      ? "The AWS Access Key Id you provided does not exist in our records."
+      : "The security token included in the request is invalid.",
+  );
+}
+
+function checkTime(given: GivenSignature, now: number): void {
+  const { service, timestamp } = given;
+  const signedAt = parseTimestamp(timestamp);
+  if (Number.isNaN(signedAt))
+    throw signatureError("malformed", service, `'${timestamp}' is not a date and time`);
+  if (timestamp.slice(0, 8) !== given.date)
+    throw signatureError(
+      "scope-mismatch",
+      service,
+      `Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '${given.date}' != '${timestamp.slice(0, 8)}', from '${timestamp}'.`,
+    );
+  if (signedAt - now > MAX_SKEW_MS) throw notYetCurrent(given, now);
+  const lifetimeMs = given.expiresSeconds === undefined ? MAX_SKEW_MS : given.expiresSeconds * 1000;
+  if (now - signedAt > lifetimeMs) throw tooOld(given, now, lifetimeMs);
+}
+
+function notYetCurrent({ form, service, timestamp }: GivenSignature, now: number) {
+  if (service === "s3")
+    return form === "query"
+      ? signatureError("expired", service, "Request is not valid yet")
+      : skewed(service);
+  return signatureError(
+    "skewed",
+    service,
+    `Signature not yet current: ${timestamp} is still later than ${formatTimestamp(now + MAX_SKEW_MS)} (${formatTimestamp(now)} + 15 min.)`,
+  );
+}
+
+function tooOld({ form, service, timestamp }: GivenSignature, now: number, lifetimeMs: number) {
+  if (service === "s3")
+    return form === "query"
+      ? signatureError("expired", service, "Request has expired")
+      : skewed(service);
+  return signatureError(
+    "expired",
+    service,
+    `Signature expired: ${timestamp} is now earlier than ${formatTimestamp(now - lifetimeMs)} (${formatTimestamp(now)} - ${Math.ceil(lifetimeMs / 60_000)} min.)`,
+  );
+}
+
+function skewed(service: string) {
+  return signatureError(
+    "skewed",
+    service,
+    "The difference between the request time and the current time is too large.",
+  );
+}
+
+function parseTimestamp(timestamp: string): number {
+  const iso = timestamp.replace(
+    /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z$/,
+    "$1-$2-$3T$4:$5:$6Z",
+  );
+  return Date.parse(iso);
+}
+
+/** A header that changes what a request does must be under the signature. */
+function checkSignedHeaders(
+  { service, signedHeaders }: GivenSignature,
+  parts: ReceivedParts,
+): void {
+  const mustBeSigned = [...parts.headers.keys()].filter((name) => name.startsWith("x-amz-"));
+  const missing = ["host", ...mustBeSigned].find((name) => !signedHeaders.includes(name));
+  if (missing === undefined) return;
+  throw signatureError(
+    "unsigned-headers",
+    service,
+    service === "s3"
+      ? `There were headers present in the request which were not signed: ${missing}`
+      : `'${missing}' must be a 'SignedHeader' in the AWS Authorization.`,
+  );
+}
+
+/** The last line of the canonical request. */
+function signedPayloadHash(
+  given: GivenSignature,
+  { headers, query }: ReceivedParts,
+  body: Uint8Array | undefined,
+): string {
+  if (given.service !== "s3" && body !== undefined) return sha256Hex(body);
+  const named =
+    queryValue(query, "X-Amz-Content-Sha256") ??
+    canonicalHeaderValue(headers.get("x-amz-content-sha256") ?? []);
+  if (given.service !== "s3") return HASH.test(named) ? named : EMPTY_SHA256;
+  if (named !== "") return named;
+  if (given.form === "query") return UNSIGNED;
+  throw signatureError(
+    "unsupported",
+    "s3",
+    "Missing required header for this request: x-amz-content-sha256",
+  );
+}
+
+const HASH = /^[0-9a-f]{64}$/;
+const UNSIGNED = "UNSIGNED-PAYLOAD";
+
+function describePayload(
+  given: GivenSignature,
+  signingKey: Buffer,
+  payloadHash: string,
+): SignedPayload {
+  const chain = {
+    signingKey,
+    timestamp: given.timestamp,
+    scope: scopeOf(given),
+    seedSignature: given.signature,
+  };
+  switch (payloadHash) {
+    case UNSIGNED:
+      return { kind: "unsigned" };
+    case "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
+      return { kind: "chunks", signed: false, trailer: true };
+    case "STREAMING-AWS4-HMAC-SHA256-PAYLOAD":
+      return { kind: "chunks", signed: true, trailer: false, chain };
+    case "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER":
+      return { kind: "chunks", signed: true, trailer: true, chain };
+  }
+  if (HASH.test(payloadHash)) return { kind: "hash", sha256: payloadHash };
+  throw signatureError(
+    "unsupported",
+    given.service,
+    "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a streaming form that this service knows, or a valid sha256 value.",
+  );
+}
+
+function signRequest(
+  signingKey: Buffer,
+  given: GivenSignature,
+  { path, query, headers }: ReceivedParts,
+  method: string,
+  payloadHash: string,
+): string {
+  const signedQuery =
+    given.form === "query" ? query.filter(({ name }) => name !== "X-Amz-Signature") : query;
+  const canonicalPath = given.service === "s3" ? canonicalPathOnce(path) : canonicalPathTwice(path);
+  if (canonicalPath === undefined)
+    throw signatureError("malformed", given.service, "The request path has a broken escape");
+  const canonical = canonicalRequest({
+    method,
+    path: canonicalPath,
+    query: canonicalQuery(signedQuery),
+    signedHeaders: given.signedHeaders,
+    headers,
+    payloadHash,
+  });
+  const toSign = [ALGORITHM, given.timestamp, scopeOf(given), sha256Hex(canonical)].join("\n");
+  return hmacHex(signingKey, toSign);
+}
+
+function scopeOf({ date, region, service }: GivenSignature): string {
+  return `${date}/${region}/${service}/aws4_request`;
+}
+
+function deriveSigningKey(secretAccessKey: string, given: GivenSignature): Buffer {
+  return [given.date, given.region, given.service, "aws4_request"].reduce<Buffer>(
+    (key, part) => createHmac("sha256", key).update(part).digest(),
+    Buffer.from(`AWS4${secretAccessKey}`),
+  );
+}
+
+function hmacHex(key: Buffer, text: string): string {
+  return createHmac("sha256", key).update(text).digest("hex");
+}
