@@ -1,0 +1,79 @@
+// Decides whether a request may pass and to which microVM and port. The order is fixed: token, then microVM, then port,
+// and only then anything that touches the microVM; a caller without a good token learns nothing about it.
+
+import type { MicrovmRecord } from "../microvms/records.ts";
+import type { Traffic } from "../microvms/traffic.ts";
+import { isTokenForm } from "../tokens/jwe-tokens.ts";
+import type { Tokens } from "../tokens/tokens.ts";
+import { parseRequestHost, type RequestHost } from "./hostname.ts";
+import { DEFAULT_PORT, isPortGranted, parsePort } from "./ports.ts";
+import { invalidPort, type Refusal, REFUSALS } from "./refusal.ts";
+import type { Subprotocols } from "./subprotocols.ts";
+
+export interface AdmissionDeps {
+  readonly traffic: Pick<Traffic, "findById">;
+  readonly tokens: Pick<Tokens, "open">;
+}
+
+/** What a request says about its target, whichever HTTP version it came in. */
+export interface AdmissionRequest {
+  /** `Host`, or `:authority`. */
+  readonly authority: string | undefined;
+  /** `X-aws-proxy-auth`. */
+  readonly token: string | undefined;
+  /** `X-aws-proxy-port`. */
+  readonly port: string | undefined;
+  /** Offered sub-protocols of a WebSocket handshake; none on other requests. */
+  readonly subprotocols: Subprotocols;
+}
+
+export interface Admission {
+  readonly kind: "admitted";
+  readonly microvmId: string;
+  readonly port: number;
+}
+
+/** Managed connectors that open the endpoint; a microVM with none of them takes no traffic (spec: section 7.5). */
+const HTTP_CONNECTORS = new Set(["HTTP_INGRESS", "ALL_INGRESS"]);
+
+/** Admits or refuses a request. `refusedPorts` are treated as closed whatever the token grants. */
+export async function admit(
+  deps: AdmissionDeps,
+  request: AdmissionRequest,
+  refusedPorts: ReadonlySet<number>,
+): Promise<Admission | Refusal> {
+  const token = request.token ?? request.subprotocols.token;
+  if (token === undefined || !isTokenForm(token)) return REFUSALS.missingAuthentication;
+  const claims = await deps.tokens.open(token);
+  if (claims === undefined) return REFUSALS.tokenFailed;
+  // Looked up by the token alone and then compared with the host, so that an unknown host and a host of another
+  // microVM take the same path.
+  const record = await deps.traffic.findById(claims.microvmId);
+  if (record === undefined || !isMeant(record, parseRequestHost(request.authority))) {
+    return REFUSALS.tokenFailed;
+  }
+  if (!takesTraffic(record)) return REFUSALS.tokenFailed;
+  const givenPort = request.port ?? request.subprotocols.port;
+  const port = givenPort === undefined ? DEFAULT_PORT : parsePort(givenPort);
+  if (port === undefined) return invalidPort(givenPort ?? "");
+  if (!isPortGranted(claims.ports, port)) return REFUSALS.portDenied;
+  if (refusedPorts.has(port)) return REFUSALS.appConnectFailed;
+  return { kind: "admitted", microvmId: record.microvmId, port };
+}
+
+function isMeant(record: MicrovmRecord, host: RequestHost): boolean {
+  switch (host.kind) {
+    case "loopback":
+      return true;
+    case "endpoint":
+      return host.endpointId === record.endpointId && host.region === record.region;
+    case "unknown":
+      return false;
+  }
+}
+
+function takesTraffic(record: MicrovmRecord): boolean {
+  return record.ingressNetworkConnectors.some((arn) =>
+    HTTP_CONNECTORS.has(arn.slice(arn.lastIndexOf(":") + 1)),
+  );
+}

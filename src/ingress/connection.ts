@@ -1,0 +1,46 @@
+// One client connection over HTTP/1.1. Its requests are carried one after the other, whatever the client pipelines:
+// their effects happen in the order sent, and the number in flight per connection is one.
+
+import type { Socket } from "node:net";
+import { Upstreams } from "./upstreams.ts";
+
+/** Requests a client may have pipelined behind the one in flight. */
+const MAX_WAITING = 32;
+
+export class ClientConnection {
+  readonly upstreams = new Upstreams();
+  readonly #socket: Socket;
+  readonly #left = new AbortController();
+  #last: Promise<void> = Promise.resolve();
+  #waiting = 0;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.once("close", () => {
+      this.#left.abort(new Error("Client has left"));
+      this.upstreams[Symbol.dispose]();
+    });
+  }
+
+  /** Aborts when the client has left. */
+  get signal(): AbortSignal {
+    return this.#left.signal;
+  }
+
+  get isBusy(): boolean {
+    return this.#waiting > 0;
+  }
+
+  /** Runs `task` after those before it. `task` does not reject. A client that pipelines too much is cut. */
+  enqueue(task: () => Promise<void>): void {
+    if (this.#waiting > MAX_WAITING) {
+      this.#socket.destroy();
+      return;
+    }
+    this.#waiting += 1;
+    this.#last = this.#last.then(async () => {
+      if (!this.signal.aborted) await task();
+      this.#waiting -= 1;
+    });
+  }
+}

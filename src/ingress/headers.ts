@@ -1,0 +1,138 @@
+// Which header fields cross the ingress, in either direction. Fields keep their order, spelling and repetitions; what
+// belongs to one connection only (RFC 9110, 7.6.1), frames the message or speaks to the ingress does not cross.
+
+/** Name and value in turn, as node:http reads and writes them raw. */
+export type RawHeaders = readonly string[];
+
+/** How a request's body is delimited on the wire. */
+export type Framing =
+  | { readonly kind: "none" }
+  | { readonly kind: "length"; readonly bytes: string }
+  | { readonly kind: "chunked" };
+
+export const REQUEST_ID_HEADER = "x-amzn-requestid";
+const PROXY_PREFIX = "x-aws-proxy-";
+
+const CONNECTION_FIELDS = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "upgrade",
+]);
+const FRAMING_FIELDS = new Set(["content-length", "transfer-encoding"]);
+/** A `Connection` field that names one of these is not obeyed: the message would mean something else without it. */
+const END_TO_END_FIELDS = new Set([
+  "host",
+  "authorization",
+  "cookie",
+  "set-cookie",
+  "content-type",
+  "trailer",
+]);
+/** Trailers may not change how the message was already framed, routed or authenticated (RFC 9110, 6.5.1). */
+const NOT_IN_TRAILERS = new Set([
+  "host",
+  "trailer",
+  "authorization",
+  "content-encoding",
+  "content-type",
+  "content-range",
+]);
+
+export interface RequestHeadersInput {
+  readonly raw: RawHeaders;
+  readonly framing: Framing;
+  readonly requestId: string;
+  /** Set for an upgrade: the protocol asked for, and the application's own sub-protocols. */
+  readonly upgrade?: { readonly protocol: string; readonly subprotocols: readonly string[] };
+}
+
+/** The header of the request that the application gets. */
+export function requestHeaders(input: RequestHeadersInput): string[] {
+  const isUpgrade = input.upgrade !== undefined;
+  const dropped = (name: string) =>
+    name === REQUEST_ID_HEADER || (isUpgrade && name === "sec-websocket-protocol");
+  const fields = endToEndFields(input.raw, dropped);
+  fields.push(REQUEST_ID_HEADER, input.requestId);
+  if (acceptsTrailers(input.raw)) fields.push("TE", "trailers");
+  if (input.framing.kind === "length") fields.push("Content-Length", input.framing.bytes);
+  if (input.framing.kind === "chunked") fields.push("Transfer-Encoding", "chunked");
+  if (input.upgrade !== undefined) {
+    const { protocol, subprotocols } = input.upgrade;
+    fields.push("Connection", "Upgrade", "Upgrade", protocol);
+    if (subprotocols.length > 0) fields.push("Sec-WebSocket-Protocol", subprotocols.join(", "));
+  }
+  return fields;
+}
+
+/** The header of the response that the client gets, without `Connection` and chunking, which node:http adds. */
+export function responseHeaders(raw: RawHeaders, requestId: string): string[] {
+  const length = fieldValues(raw, "content-length")[0];
+  const isChunked = fieldValues(raw, "transfer-encoding").length > 0;
+  // A `Trailer` field promises what only a chunked message can keep.
+  const fields = endToEndFields(
+    raw,
+    (name) => name === REQUEST_ID_HEADER || (name === "trailer" && !isChunked),
+  );
+  if (length !== undefined && !isChunked) fields.push("Content-Length", length);
+  fields.push(REQUEST_ID_HEADER, requestId);
+  return fields;
+}
+
+/** Name–value pairs fit to follow a chunked body. */
+export function trailerFields(raw: RawHeaders): [string, string][] {
+  const kept = endToEndFields(raw, (name) => NOT_IN_TRAILERS.has(name));
+  return Array.from({ length: kept.length / 2 }, (_, index) => [
+    kept[index * 2] ?? "",
+    kept[index * 2 + 1] ?? "",
+  ]);
+}
+
+/** How the client frames its request; undefined when it says so in a way that two parsers could read differently. */
+export function requestFraming(raw: RawHeaders): Framing | undefined {
+  const codings = fieldValues(raw, "transfer-encoding");
+  const lengths = fieldValues(raw, "content-length");
+  if (codings.length + lengths.length > 1) return undefined;
+  const [coding] = codings;
+  const [bytes] = lengths;
+  if (coding !== undefined)
+    return coding.toLowerCase() === "chunked" ? { kind: "chunked" } : undefined;
+  if (bytes !== undefined) return /^\d{1,15}$/.test(bytes) ? { kind: "length", bytes } : undefined;
+  return { kind: "none" };
+}
+
+/** Every value of the field, in order. `name` is lower case. */
+export function fieldValues(raw: RawHeaders, name: string): string[] {
+  const values: string[] = [];
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    if (raw[index]?.toLowerCase() === name) values.push(raw[index + 1] ?? "");
+  }
+  return values;
+}
+
+function endToEndFields(raw: RawHeaders, isDropped: (name: string) => boolean): string[] {
+  const listed = new Set(
+    fieldValues(raw, "connection")
+      .flatMap((value) => value.split(","))
+      .map((name) => name.trim().toLowerCase())
+      .filter((name) => !END_TO_END_FIELDS.has(name)),
+  );
+  const fields: string[] = [];
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index] ?? "";
+    const key = name.toLowerCase();
+    if (CONNECTION_FIELDS.has(key) || FRAMING_FIELDS.has(key) || listed.has(key)) continue;
+    if (key.startsWith(PROXY_PREFIX) || isDropped(key)) continue;
+    fields.push(name, raw[index + 1] ?? "");
+  }
+  return fields;
+}
+
+function acceptsTrailers(raw: RawHeaders): boolean {
+  return fieldValues(raw, "te").some((value) =>
+    value.split(",").some((coding) => coding.trim().toLowerCase() === "trailers"),
+  );
+}

@@ -1,0 +1,21 @@
+// Reads the authority of a request: the endpoint of a microVM, or a loopback name that leaves it to the token.
+
+export type RequestHost =
+  | { readonly kind: "endpoint"; readonly endpointId: string; readonly region: string }
+  | { readonly kind: "loopback" }
+  | { readonly kind: "unknown" };
+
+const AUTHORITY = /^(?<host>\[[0-9a-f:.]+\]|[^:[\]@/?#\s]+)(?::(?<port>\d{1,5}))?$/;
+const ENDPOINT =
+  /^(?<endpointId>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.lambda-microvm\.(?<region>[a-z0-9-]+)\.localhost$/;
+const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
+
+/** What `host[:port]` says about the microVM that is meant. The port says nothing: the client may see us behind another one. */
+export function parseRequestHost(authority: string | undefined): RequestHost {
+  const host = AUTHORITY.exec(authority?.toLowerCase() ?? "")?.groups?.host?.replace(/\.$/, "");
+  if (host === undefined) return { kind: "unknown" };
+  if (LOOPBACK.has(host)) return { kind: "loopback" };
+  const { endpointId, region } = ENDPOINT.exec(host)?.groups ?? {};
+  if (endpointId === undefined || region === undefined) return { kind: "unknown" };
+  return { kind: "endpoint", endpointId, region };
+}

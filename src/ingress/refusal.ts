@@ -1,0 +1,71 @@
+// The answers that the ingress gives by itself instead of the application's (spec: section 7.2).
+
+import type { ServerResponse } from "node:http";
+import { isServiceError } from "../errors.ts";
+import { REQUEST_ID_HEADER } from "./headers.ts";
+
+export interface Refusal {
+  readonly kind: "refused";
+  readonly status: number;
+  readonly body: string;
+  /** Value of `x-aws-proxy-error`; null where the original is not known to send it. */
+  readonly proxyError: string | null;
+}
+
+const refusal = (status: number, body: string, proxyError: string | null): Refusal => ({
+  kind: "refused",
+  status,
+  body,
+  proxyError,
+});
+
+export const REFUSALS = {
+  missingAuthentication: refusal(403, "Request missing authentication", "UNAUTHORIZED"),
+  tokenFailed: refusal(403, "Token authentication failed", "UNAUTHORIZED"),
+  portDenied: refusal(403, "Access to port denied", "UNAUTHORIZED"),
+  badRequest: refusal(400, "Bad request", null),
+  appConnectFailed: refusal(502, "", "APP_CONNECT_FAILED"),
+  microvmConnectFailed: refusal(502, "", "MICROVM_CONNECT_FAILED"),
+  internal: refusal(500, "Internal server error", null),
+} as const satisfies Record<string, Refusal>;
+
+/** The refusal of a port that is no port. `given` is shortened: it came from the client. */
+export function invalidPort(given: string): Refusal {
+  return refusal(400, `Invalid x-aws-proxy-port: ${given.slice(0, 32)}`, null);
+}
+
+/**
+ * The refusal for a failure to reach the microVM. All are 502: clients in the field retry those for half a minute
+ * after a launch or a wake-up, and nothing else (spec: section 7.2).
+ */
+export function refusalFor(error: unknown): Refusal {
+  const isExpected = (
+    [
+      "NOT_FOUND",
+      "CONFLICT",
+      "VMM_FAILED",
+      "NO_CAPACITY",
+      "STORAGE_FULL",
+      "GUEST_UNREACHABLE",
+      "HOOK_FAILED",
+      "THROTTLED",
+    ] as const
+  ).some((code) => isServiceError(error, code));
+  return isExpected ? REFUSALS.microvmConnectFailed : REFUSALS.internal;
+}
+
+/** Writes the refusal as the whole response. */
+export function writeRefusal(response: ServerResponse, refused: Refusal, requestId: string): void {
+  response.writeHead(refused.status, refusalHeaders(refused, requestId));
+  response.end(refused.body);
+}
+
+function refusalHeaders(refused: Refusal, requestId: string): Record<string, string> {
+  return {
+    "content-type": "text/plain",
+    "content-length": String(Buffer.byteLength(refused.body)),
+    "cache-control": "private, no-store",
+    [REQUEST_ID_HEADER]: requestId,
+    ...(refused.proxyError === null ? {} : { "x-aws-proxy-error": refused.proxyError }),
+  };
+}

@@ -1,0 +1,115 @@
+// Endpoint tokens as compact JWEs (RFC 7516): protected header {kid, alg "dir", enc "A256GCM"}, the claims sealed inside
+// and padded, so that a token's length says little about them.
+
+import { CompactEncrypt, compactDecrypt } from "jose";
+import { JOSEError } from "jose/errors";
+import { z } from "zod";
+import { ServiceError } from "../errors.ts";
+import type { TokenKey } from "./keys.ts";
+import type { TokenClaims, Tokens } from "./tokens.ts";
+
+export interface TokensDeps {
+  /** Newest first: the first mints, all open. At least one. */
+  readonly keys: readonly TokenKey[];
+  /** Epoch ms. */
+  readonly now: () => number;
+}
+
+/** Longest token that is opened or minted, in characters. */
+export const TOKEN_LENGTH_LIMIT = 8 * 1024;
+/** Longest life of a token. */
+export const TOKEN_LIFETIME_LIMIT_MS = 60 * 60 * 1000;
+/** A payload of one block gives a token of 825 characters; the original's have 767 to 868. */
+const PADDING_BLOCK = 512;
+/** Header, no encrypted key, 96-bit nonce, sealed claims, 128-bit tag. */
+const COMPACT_JWE =
+  /^([A-Za-z0-9_-]{1,512})\.\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{22}$/;
+
+const headerSchema = z.strictObject({
+  kid: z.uuid(),
+  alg: z.literal("dir"),
+  enc: z.literal("A256GCM"),
+});
+
+const port = z.number().int().min(1).max(65535);
+const claimsSchema = z.strictObject({
+  microvmId: z.string(),
+  ports: z.array(
+    z.union([
+      z.strictObject({ port }),
+      z.strictObject({ range: z.strictObject({ startPort: port, endPort: port }) }),
+      z.strictObject({ allPorts: z.strictObject({}) }),
+    ]),
+  ),
+  expiresAt: z.number(),
+});
+
+/** Tokens of this installation. `mint` rejects VALIDATION_FAILED for claims that live too long or do not fit. */
+export function createTokens(deps: TokensDeps): Tokens {
+  const keys = new Map(deps.keys.map(({ kid, key }) => [kid, key]));
+  const newest = deps.keys[0];
+  if (newest === undefined) throw new ServiceError("SETUP_FAILED", "Cannot mint tokens: no key");
+  return {
+    mint: (claims) => mint(newest, claims, deps.now()),
+    async open(token) {
+      const kid = tokenKeyId(token);
+      const key = kid === undefined ? undefined : keys.get(kid);
+      if (key === undefined) return undefined;
+      const claims = await unseal(token, key);
+      return claims !== undefined && deps.now() < claims.expiresAt ? claims : undefined;
+    },
+  };
+}
+
+/** Whether the text has a token's form, from whichever installation; says nothing about its being genuine. */
+export function isTokenForm(text: string): boolean {
+  return tokenKeyId(text) !== undefined;
+}
+
+async function mint(newest: TokenKey, claims: TokenClaims, now: number): Promise<string> {
+  if (claims.expiresAt - now > TOKEN_LIFETIME_LIMIT_MS) {
+    throw new ServiceError("VALIDATION_FAILED", "Cannot mint token: it would live over 60 minutes");
+  }
+  const { microvmId, ports, expiresAt } = claims;
+  const text = JSON.stringify({ microvmId, ports, expiresAt });
+  const blocks = Math.ceil(Buffer.byteLength(text) / PADDING_BLOCK);
+  const padding = " ".repeat(blocks * PADDING_BLOCK - Buffer.byteLength(text));
+  const token = await new CompactEncrypt(Buffer.from(text + padding))
+    .setProtectedHeader({ kid: newest.kid, alg: "dir", enc: "A256GCM" })
+    .encrypt(newest.key);
+  if (token.length > TOKEN_LENGTH_LIMIT) {
+    throw new ServiceError("VALIDATION_FAILED", "Cannot mint token: too many ports");
+  }
+  return token;
+}
+
+function tokenKeyId(token: string): string | undefined {
+  if (token.length > TOKEN_LENGTH_LIMIT) return undefined;
+  const header = COMPACT_JWE.exec(token)?.[1];
+  if (header === undefined) return undefined;
+  const parsed = headerSchema.safeParse(parseJson(Buffer.from(header, "base64url").toString()));
+  return parsed.success ? parsed.data.kid : undefined;
+}
+
+async function unseal(token: string, key: TokenKey["key"]): Promise<TokenClaims | undefined> {
+  try {
+    const { plaintext } = await compactDecrypt(token, key, {
+      keyManagementAlgorithms: ["dir"],
+      contentEncryptionAlgorithms: ["A256GCM"],
+    });
+    const parsed = claimsSchema.safeParse(parseJson(Buffer.from(plaintext).toString()));
+    return parsed.success ? parsed.data : undefined;
+  } catch (error) {
+    if (error instanceof JOSEError) return undefined;
+    throw error;
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
