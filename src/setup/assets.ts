@@ -33,7 +33,11 @@ export interface Assets {
  */
 export async function locateAssets(dataDir: string): Promise<Assets> {
   const paths = dataPaths(dataDir);
-  const require = async (name: string, home: string, fingerprint: string): Promise<Product> => {
+  const requireProduct = async (
+    name: string,
+    home: string,
+    fingerprint: string,
+  ): Promise<Product> => {
     const product = await findProduct({ name, home, fingerprint });
     if (product !== undefined) return product;
     const problem = (await hasAnyProduct(home, name)) ? "is out of date" : "is missing";
@@ -43,13 +47,14 @@ export async function locateAssets(dataDir: string): Promise<Assets> {
       { details: { missing: name } },
     );
   };
-  const kernel = await require("kernel", paths.assets, await kernelFingerprint());
-  const agent = await require("agent", paths.assets, await agentFingerprint());
-  const initramfs = await require("initramfs", paths.assets, await initramfsFingerprint(
-    kernel,
-    agent,
-  ));
-  const base = await require(BASE_NAME, paths.bases, await baseImageFingerprint());
+  const kernel = await requireProduct("kernel", paths.assets, await kernelFingerprint());
+  const agent = await requireProduct("agent", paths.assets, await agentFingerprint());
+  const initramfs = await requireProduct(
+    "initramfs",
+    paths.assets,
+    await initramfsFingerprint(kernel, agent),
+  );
+  const base = await requireProduct(BASE_NAME, paths.bases, await baseImageFingerprint());
   return {
     kernelPath: productFile(kernel, "vmlinux"),
     kernelRelease: kernel.facts["release"] ?? "",
