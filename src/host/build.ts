@@ -93,6 +93,9 @@ async function buildSteps(
   await step(log, `fetch ${configuration.codeArtifactUri}`, () =>
     fetchArtifact(deps, configuration.codeArtifactUri, archivePath, signal),
   );
+  // One slot for the container's build and the guest's boot: what RUN may reach is what the application may reach.
+  await using acquired = new AsyncDisposableStack();
+  const slot = await leaseSlot(deps, request.egress, acquired, signal);
   const container = await step(log, "build the container", () =>
     buildRootfs(
       { storageDir: deps.containersDir, log: deps.log },
@@ -103,6 +106,7 @@ async function buildSteps(
         rootfsPath: image.rootfs,
         bases: assets.bases,
         environmentVariables: configuration.environmentVariables ?? {},
+        networkNamespace: slot.networkNamespace,
         onLog: (line) => log.line(line),
       },
       signal,
@@ -113,7 +117,7 @@ async function buildSteps(
   const hardware = await step(log, "boot and snapshot", () =>
     bootAndSnapshot(
       deps,
-      { request, image, assets, oci: container.oci, secret, log, sizeClass },
+      { request, slot, image, assets, oci: container.oci, secret, log, sizeClass },
       signal,
     ),
   );
@@ -155,6 +159,7 @@ async function fetchArtifact(
 
 interface BootRequest {
   readonly request: BuildRequest;
+  readonly slot: Slot;
   readonly image: ImageFiles;
   readonly assets: Assets;
   readonly oci: OciConfig;
@@ -164,10 +169,9 @@ interface BootRequest {
 }
 
 async function bootAndSnapshot(deps: BuildDeps, boot: BootRequest, signal: AbortSignal) {
-  const { request, image, assets, oci, secret, log, sizeClass } = boot;
+  const { request, slot, image, assets, oci, secret, log, sizeClass } = boot;
   const vmmId = randomUUID();
   await using acquired = new AsyncDisposableStack();
-  const slot = await leaseSlot(deps, request.egress, acquired, signal);
   await recordVmm(
     deps,
     {
@@ -188,7 +192,7 @@ async function bootAndSnapshot(deps: BuildDeps, boot: BootRequest, signal: Abort
     ),
   );
   const guest = acquired.use(deps.connectGuest({ address: slot.address, secret }));
-  await startContainer(guest, vmm, slot, { request, oci, secret }, signal);
+  await startContainer(guest, vmm, { request, oci, secret }, signal);
   log.line("the application was started");
   await untilReadyOrEnded(guest, vmm, boot, signal);
   await guest.quiesce(signal);
@@ -204,7 +208,6 @@ async function bootAndSnapshot(deps: BuildDeps, boot: BootRequest, signal: Abort
 async function startContainer(
   guest: GuestClient,
   vmm: Vmm,
-  slot: Slot,
   what: { request: BuildRequest; oci: OciConfig; secret: string },
   signal: AbortSignal,
 ): Promise<void> {
@@ -226,7 +229,6 @@ async function startContainer(
   ended.catch(() => undefined);
   started.catch(() => undefined);
   await Promise.race([started, ended]);
-  void slot;
 }
 
 /** The container's environment is the image's own, the service's variables, then the configured ones (spec: section 6). */

@@ -12,11 +12,11 @@ export interface DataPaths {
   readonly bases: string;
   readonly images: string;
   readonly microvms: string;
-  /** One directory a VMM process: record, sockets, console. */
-  readonly vmms: string;
   /** Working directories of builds; emptied at start. */
   readonly builds: string;
   readonly artifacts: string;
+  /** buildah's layers and images. */
+  readonly containers: string;
   readonly logs: string;
 }
 
@@ -31,9 +31,9 @@ export function dataPaths(root: string): DataPaths {
     bases: at("bases"),
     images: at("images"),
     microvms: at("microvms"),
-    vmms: at("vmms"),
     builds: at("builds"),
     artifacts: at("artifacts"),
+    containers: at("containers"),
     logs: at("logs"),
   };
 }

@@ -1,0 +1,174 @@
+// `torpor serve`: the composition root. Config → store and adapters → host → domain → edge; ended by a signal, newest first.
+
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { createApiServer } from "../../api/server.ts";
+import { createS3Handler } from "../../api/s3/handler.ts";
+import { openArtifacts } from "../../artifacts/open.ts";
+import { createDomain } from "../../domain.ts";
+import type { Config } from "../../config.ts";
+import { ServiceError } from "../../errors.ts";
+import { createGuestClient } from "../../guest/client.ts";
+import { createLocalHost } from "../../host/local-host.ts";
+import { createIngress } from "../../ingress/server.ts";
+import { openRootKey } from "../../keys/root-key.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { createLog, type Log } from "../../lib/log.ts";
+import { dataPaths } from "../../lib/paths.ts";
+import { createSlotPool } from "../../network/slots.ts";
+import { locateAssets } from "../../setup/assets.ts";
+import { openSqliteStore } from "../../store/sqlite.ts";
+import { openAuthority } from "../../tls/authority.ts";
+import { createTlsContexts } from "../../tls/contexts.ts";
+import { createTokens } from "../../tokens/jwe-tokens.ts";
+import { openTokenKeys } from "../../tokens/keys.ts";
+import { createMemoryPool } from "../../vmm/memory-pool.ts";
+import { createQemuDriver, readQemuVersion } from "../../vmm/qemu/driver.ts";
+import { chooseAccelerator } from "../../vmm/qemu/probe.ts";
+import { parseArguments } from "../arguments.ts";
+import { publishAddresses } from "../service-file.ts";
+
+/** Threads that move guest memory; more than two only compete for the same disk. */
+const MEMORY_LANES = 2;
+
+/** Serves until SIGTERM or SIGINT, then lets microVMs run on and resolves with 0. */
+export async function runServe(args: string[]): Promise<number> {
+  const { config, flags } = parseArguments(args, ["json"]);
+  const log = createLog(config.logLevel, (line) => process.stderr.write(line));
+  const stopping = new AbortController();
+  const stop = () => stopping.abort(new DOMException("The service is stopping", "AbortError"));
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  try {
+    await using service = await startService(config, log, stopping.signal);
+    announce(service, flags.has("json"), log);
+    await untilAborted(stopping.signal);
+    log.info("Stopping; running microVMs go on");
+  } catch (error) {
+    if (!stopping.signal.aborted) throw error;
+  }
+  return 0;
+}
+
+interface StartedService extends AsyncDisposable {
+  readonly endpoint: string;
+  readonly ingress: string;
+}
+
+async function startService(
+  config: Config,
+  log: Log,
+  signal: AbortSignal,
+): Promise<StartedService> {
+  if (process.getuid?.() !== 0) {
+    throw new ServiceError("SETUP_FAILED", "Cannot serve: network namespaces and QEMU need root");
+  }
+  await using acquired = new AsyncDisposableStack();
+  const paths = dataPaths(config.dataDir);
+  await mkdir(paths.root, { recursive: true, mode: 0o700 });
+  for (const directory of [paths.keys, paths.images, paths.microvms, paths.logs]) {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  }
+  const clock = systemClock();
+  const now = () => clock.now();
+  // The store is opened first: it also keeps a second service off the same data directory.
+  const store = acquired.use(await openSqliteStore(paths.database));
+  const rootKey = await openRootKey(paths.keys, config.accountId);
+  const tokens = createTokens({ keys: await openTokenKeys({ now }, paths.keys), now });
+  const authority = await openAuthority({ now, log }, paths.keys);
+  const artifacts = acquired.use(await openArtifacts({ log }, config, paths.artifacts));
+  const driver = await openDriver(config, acquired, log, signal);
+  const slots = acquired.use(
+    await createSlotPool(
+      { log },
+      { dataDir: config.dataDir, uidBase: config.vmmUidBase, ...config.slots },
+    ),
+  );
+  const host = acquired.use(
+    createLocalHost({
+      ...{ driver, slots, log, connectGuest: createGuestClient },
+      ...{ artifacts: artifacts.reader, locateAssets: () => locateAssets(config.dataDir) },
+      ...{ vmmsDir: runtimeDirectory(config.dataDir), microvmsDir: paths.microvms },
+      ...{ imagesDir: paths.images, buildsDir: paths.builds, logsDir: paths.logs },
+      containersDir: paths.containers,
+    }),
+  );
+  const domain = acquired.use(createDomain({ store, host, clock, log, config }));
+  await domain.start(signal);
+  const tls = createTlsContexts({ authority, now }, config.region);
+  const ingress = acquired.use(
+    await createIngress(
+      { traffic: domain.traffic, tokens, tls, log },
+      { listen: config.ingressListen },
+    ),
+  );
+  const api = acquired.use(
+    await createApiServer(
+      {
+        ...{ microvms: domain.microvms, images: domain.images, tokens, clock, log },
+        findKey: rootKey.findKey,
+        s3: createS3Handler({ artifacts: artifacts.store, log }),
+        ingressAuthority: (region) => `lambda-microvm.${region}.localhost:${ingress.address.port}`,
+        cursorKey: randomBytes(32),
+      },
+      { listen: config.listen },
+    ),
+  );
+  const endpoint = `http://${authorityOf(api.address)}`;
+  const ingressAddress = authorityOf(ingress.address);
+  acquired.use(await publishAddresses(config.dataDir, { endpoint, ingress: ingressAddress }));
+  const resources = acquired.move();
+  return {
+    endpoint,
+    ingress: ingressAddress,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+async function openDriver(
+  config: Config,
+  acquired: AsyncDisposableStack,
+  log: Log,
+  signal: AbortSignal,
+) {
+  const qemuVersion = await readQemuVersion(signal);
+  const { kernelPath, initramfsPath } = await locateAssets(config.dataDir);
+  const { accelerator, reason } = await chooseAccelerator(
+    {
+      ...{ wanted: config.accelerator, qemuVersion, kernelPath, initramfsPath },
+      cachePath: path.join(config.dataDir, "accelerator.json"),
+    },
+    signal,
+  );
+  log.info("Accelerator chosen", { accelerator, reason, qemuVersion });
+  const memory = acquired.use(createMemoryPool(MEMORY_LANES));
+  return createQemuDriver({ accelerator, qemuVersion, memory });
+}
+
+/** Where the VMMs of a data directory have their sockets: short, because a Unix socket's path may have 107 bytes. */
+function runtimeDirectory(dataDir: string): string {
+  const name = createHash("sha256").update(dataDir).digest("hex").slice(0, 12);
+  return `/run/torpor/vmms-${name}`;
+}
+
+function authorityOf({ host, port }: { host: string; port: number }): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+function announce(service: StartedService, asJson: boolean, log: Log): void {
+  const { endpoint, ingress } = service;
+  log.info("Serving", { endpoint, ingress });
+  process.stdout.write(
+    asJson
+      ? `${JSON.stringify({ event: "ready", endpoint, ingress })}\n`
+      : `torpor serves: API ${endpoint}, microVMs on https://{endpoint} through ${ingress}\nPoint AWS clients at it with: eval "$(torpor env)"\n`,
+  );
+}
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
