@@ -150,12 +150,11 @@ function checkLimits(run: Extraction, entry: Entry): void {
   run.entries += 1;
   run.bytes += entry.uncompressedSize;
   run.compressedBytes += entry.compressedSize;
-  run.nameBytes += entry.fileNameRaw.length;
+  countName(run, entry.fileNameRaw.length);
   const shown = JSON.stringify(entry.fileName.slice(0, 200));
   const exceeds = (bytes: number, compressed: number, ratio: number) =>
     bytes > limits.ratioFreeBytes && bytes > compressed * ratio;
   if (run.entries > limits.entries) throw archiveInvalid(`more than ${limits.entries} entries`);
-  if (run.nameBytes > limits.nameBytes) throw archiveInvalid("its names are too long");
   if (run.bytes > limits.totalBytes) {
     throw archiveInvalid(`larger than ${limits.totalBytes} bytes when decompressed`);
   }
@@ -169,6 +168,11 @@ function checkLimits(run: Extraction, entry: Entry): void {
   }
 }
 
+function countName(run: Extraction, bytes: number): void {
+  run.nameBytes += bytes;
+  if (run.nameBytes > run.limits.nameBytes) throw archiveInvalid("its names are too long");
+}
+
 async function makeParents(run: Extraction, components: readonly string[]): Promise<string> {
   let directory = run.request.targetDir;
   for (const [index, component] of components.entries()) {
@@ -180,7 +184,7 @@ async function makeParents(run: Extraction, components: readonly string[]): Prom
       throw archiveInvalid(`${JSON.stringify(name)} is a ${known} and also holds other entries`);
     }
     // Parents that have no entry of their own count too: a name must not cost more than one of the limit.
-    run.nameBytes += Buffer.byteLength(name);
+    countName(run, Buffer.byteLength(name));
     run.kinds.set(name, "directory");
     await makeDirectory(run, directory);
   }

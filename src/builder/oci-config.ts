@@ -1,5 +1,6 @@
 // What a built container image says about how it is run, read from `buildah inspect --type image`.
 
+import path from "node:path";
 import { z } from "zod";
 import { messageOf } from "../errors.ts";
 import { buildFailure } from "./failure.ts";
@@ -67,7 +68,7 @@ export function readOciConfig(json: string, arch: string): OciConfig {
   return {
     args,
     env: env.some((variable) => variable.startsWith("PATH=")) ? env : [DEFAULT_PATH, ...env],
-    workingDir: config?.WorkingDir || "/",
+    workingDir: path.posix.join("/", config?.WorkingDir ?? ""),
     user: config?.User ?? "",
     exposedPorts: readPorts(Object.keys(config?.ExposedPorts ?? {})),
     stopSignal: config?.StopSignal || null,

@@ -68,12 +68,19 @@ export async function packRootfs(
 }
 
 // A fixed identifier and creation time make equal content equal bytes. The time is one that clamps nothing: files keep their
-// own, which Python compares with those in its compiled files. buildah makes the root directory of an image unwritable.
+// own, which Python compares with those in its compiled files. buildah makes the root directory of an image unwritable, and
+// does not make a WORKDIR that no later instruction needs; `buildah copy` finds its place with the image as its root.
 const PACK = `set -eu
 image=$1
 container=$(buildah from --pull-never "$image")
 root=$(buildah mount "$container")
 chmod u+w "$root"
+workdir=$(buildah inspect --type image --format '{{.OCIv1.Config.WorkingDir}}' "$image")
+if [ -n "$workdir" ] && [ ! -d "$root/$workdir" ]; then
+  mkdir "$TMPDIR/$container"
+  buildah copy --quiet "$container" "$TMPDIR/$container" "$workdir" >&2
+  rmdir "$TMPDIR/$container"
+fi
 SOURCE_DATE_EPOCH=4102444800 mkfs.erofs --quiet -U 746f7270-6f72-4000-8000-000000000000 \\
   ${SANDBOX_TOP}/rootfs "$root" >&2
 buildah rm "$container" > /dev/null

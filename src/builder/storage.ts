@@ -4,7 +4,7 @@
 //   lock                     storage-lock.ts
 //   in-use                   boot id of the host; exists while builds run, so also after a crash
 //   storage/, tmp/           buildah's own, belonging to the builds' user ids
-//   *.conf, policy.json      buildah's configuration: the host's own is not read
+//   *.conf, policy.json      buildah's configuration; of the host's own only registry drop-ins (mirrors) count
 //
 // INVARIANTS: storage/ is removed or swept only under the exclusive lock; whoever runs buildah holds the shared one.
 
