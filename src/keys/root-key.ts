@@ -1,18 +1,23 @@
 // The root key under the data directory: made at first start, read by the service and by `torpor env` afterwards.
 
-import { randomBytes } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { randomBytes, randomUUID } from "node:crypto";
+import { link, mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { hasErrorCode, messageOf, ServiceError } from "../errors.ts";
-import { writeFileDurably } from "../lib/files.ts";
+import { syncDirectory, writeFileDurably } from "../lib/files.ts";
+import type { FindKey } from "./keys.ts";
 
 export interface RootKey {
   /** `AKIA` and 16 base32 characters. */
   readonly accessKeyId: string;
   /** 40 characters of base64. */
   readonly secretAccessKey: string;
+  /** Knows this key alone. */
+  readonly findKey: FindKey;
 }
+
+type KeyPair = Omit<RootKey, "findKey">;
 
 const FILE = "root.json";
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -21,24 +26,20 @@ const fileSchema = z.strictObject({
   version: z.literal(1),
   accessKeyId: z.string().regex(/^AKIA[A-Z2-7]{16}$/),
   secretAccessKey: z.string().regex(/^[A-Za-z0-9+/]{40}$/),
-  /** Epoch ms. */
-  createdAt: z.number().int(),
 });
 
 /**
- * Reads the root key under `keysDirectory`, making it when there is none. Only the service calls this, holding the data
- * directory. Rejects SETUP_FAILED when the file is damaged: a new key would silently lock every client out.
+ * Reads the root key under `keysDirectory`, making it when there is none; it speaks for `account`. Rejects SETUP_FAILED
+ * when the file is damaged: a new key would silently lock every client out.
  */
-export async function openRootKey(
-  deps: { readonly now: () => number },
-  keysDirectory: string,
-): Promise<RootKey> {
-  return (await readRootKey(keysDirectory)) ?? (await makeRootKey(keysDirectory, deps.now()));
+export async function openRootKey(keysDirectory: string, account: string): Promise<RootKey> {
+  const file = path.join(keysDirectory, FILE);
+  const pair = (await readKeyFile(file)) ?? (await makeKeyFile(file));
+  const accessKey = { secretAccessKey: pair.secretAccessKey, account };
+  return { ...pair, findKey: (id) => (id === pair.accessKeyId ? accessKey : undefined) };
 }
 
-/** The root key, or undefined before the service's first start. Rejects SETUP_FAILED when the file is damaged. */
-export async function readRootKey(keysDirectory: string): Promise<RootKey | undefined> {
-  const file = path.join(keysDirectory, FILE);
+async function readKeyFile(file: string): Promise<KeyPair | undefined> {
   try {
     const stored = fileSchema.parse(JSON.parse(await readFile(file, "utf8")));
     return { accessKeyId: stored.accessKeyId, secretAccessKey: stored.secretAccessKey };
@@ -53,14 +54,26 @@ export async function readRootKey(keysDirectory: string): Promise<RootKey | unde
   }
 }
 
-async function makeRootKey(keysDirectory: string, now: number): Promise<RootKey> {
-  const key: RootKey = {
+/** Makes the key file, or takes the one that another process made in the meantime. */
+async function makeKeyFile(file: string): Promise<KeyPair> {
+  const pair: KeyPair = {
     // 256 is a multiple of 32 and 30 bytes are 40 base64 characters, so neither is biased or padded.
     accessKeyId: `AKIA${Array.from(randomBytes(16), (byte) => BASE32[byte % 32]).join("")}`,
     secretAccessKey: randomBytes(30).toString("base64"),
   };
-  const content = `${JSON.stringify({ version: 1, ...key, createdAt: now }, null, 2)}\n`;
-  await mkdir(keysDirectory, { recursive: true, mode: 0o711 });
-  await writeFileDurably(path.join(keysDirectory, FILE), content, 0o600);
-  return key;
+  await mkdir(path.dirname(file), { recursive: true, mode: 0o711 });
+  const draft = `${file}.${randomUUID()}.draft`;
+  try {
+    await writeFileDurably(draft, `${JSON.stringify({ version: 1, ...pair }, null, 2)}\n`, 0o600);
+    // A link, unlike a rename, replaces no key that is in use already.
+    await link(draft, file);
+  } catch (error) {
+    if (!hasErrorCode(error, "EEXIST")) throw error;
+  } finally {
+    await rm(draft, { force: true });
+  }
+  await syncDirectory(path.dirname(file));
+  const stored = await readKeyFile(file);
+  if (stored === undefined) throw new ServiceError("SETUP_FAILED", `Root key "${file}" vanished`);
+  return stored;
 }
