@@ -6,6 +6,8 @@ import { ServiceError } from "../errors.ts";
 export interface BodyLimits {
   /** Largest body kept, in bytes. */
   readonly maxBytes: number;
+  /** A body up to this size, in bytes, is read whatever all others hold: nobody can lock small requests out. */
+  readonly smallBytes: number;
   /** Memory that all bodies being read may hold together, in bytes. */
   readonly totalBytes: number;
   /** For the whole body, from the end of the headers. */
@@ -45,7 +47,8 @@ export function createBodyReader(limits: BodyLimits): BodyReader {
       heldBytes += chunk.length;
       chunks.push(chunk);
       if (ownBytes > limits.maxBytes) refuse(tooLarge(limits.maxBytes));
-      else if (heldBytes > limits.totalBytes) refuse(tooManyBodies());
+      else if (ownBytes > limits.smallBytes && heldBytes > limits.totalBytes)
+        refuse(tooManyBodies());
     };
     if (Number(request.headers["content-length"] ?? 0) > limits.maxBytes)
       refuse(tooLarge(limits.maxBytes));

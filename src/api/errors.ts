@@ -73,7 +73,9 @@ export interface WireError {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** The wire form of any thrown value. What is not a ServiceError shows nothing of itself. */
+/**
+ * The wire form of any thrown value. An error's `details.exception` chooses an edge exception, `details.wireMessage`
+ * null an empty message. What is not a ServiceError shows nothing of itself. */
 export function wireErrorOf(error: unknown): WireError {
   const code = isServiceError(error) ? error.code : "INTERNAL";
   const { name, members = [], message } = WIRE_EXCEPTIONS[code];
@@ -89,16 +91,10 @@ export function wireErrorOf(error: unknown): WireError {
 
 function edgeOverrides(error: ServiceError): Partial<WireError> {
   const { exception, wireMessage } = error.details;
-  if (typeof exception !== "string") return {};
-  const status = Object.hasOwn(EDGE_EXCEPTIONS, exception) ? EDGE_EXCEPTIONS[exception] : undefined;
-  if (status === undefined) return {};
-  const message = wireMessage === undefined ? error.message : wireMessage;
-  return {
-    status,
-    name: exception,
-    members: [],
-    message: typeof message === "string" ? message : null,
-  };
+  const message = wireMessage === null ? { message: null } : {};
+  if (typeof exception !== "string" || !Object.hasOwn(EDGE_EXCEPTIONS, exception)) return message;
+  const status = EDGE_EXCEPTIONS[exception] ?? 403;
+  return { status, name: exception, members: [], message: error.message, ...message };
 }
 
 /** `Retry-After` in seconds: what the error says, else one second for a throttled caller. */

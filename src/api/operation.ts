@@ -72,9 +72,9 @@ function parseJson(body: Buffer): unknown {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
   } catch (error) {
-    // Invalid UTF-8 is a TypeError of the decoder, invalid JSON a SyntaxError.
-    if (error instanceof SyntaxError || error instanceof TypeError)
-      throw serializationError(null, error);
+    // Invalid UTF-8 is a TypeError of the decoder, invalid JSON a SyntaxError. Neither is kept as the cause: a
+    // SyntaxError quotes the body, which may hold secrets.
+    if (error instanceof SyntaxError || error instanceof TypeError) throw serializationError(null);
     throw error;
   }
 }

@@ -37,7 +37,7 @@ function decodeSegment(segment: string): string {
   try {
     return decodeURIComponent(segment);
   } catch (error) {
-    if (error instanceof URIError) throw serializationError(null, error);
+    if (error instanceof URIError) throw serializationError(null);
     throw error;
   }
 }

@@ -27,10 +27,9 @@ export function parseInput<T>(schema: z.ZodType<T>, raw: unknown): T {
 }
 
 /** The error for a request that cannot be read; null stands for the service's own empty message. */
-export function serializationError(message: string | null, cause?: unknown): ServiceError {
-  return new ServiceError("VALIDATION_FAILED", message ?? "Cannot parse request body", {
+export function serializationError(message: string | null): ServiceError {
+  return new ServiceError("VALIDATION_FAILED", message ?? "Cannot parse request", {
     details: { exception: "SerializationException", wireMessage: message },
-    ...(cause === undefined ? {} : { cause }),
   });
 }
 

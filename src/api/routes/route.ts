@@ -2,6 +2,7 @@
 
 import type { z } from "zod";
 import type { ImageOperations } from "../../images/operations.ts";
+import type { Clock } from "../../lib/clock.ts";
 import type { MicrovmOperations } from "../../microvms/operations.ts";
 import type { Scope } from "../../microvms/records.ts";
 import type { Tokens } from "../../tokens/tokens.ts";
@@ -15,8 +16,7 @@ export interface RouteDeps {
   /** Seals page cursors; the same after a restart, or clients must start their lists again. */
   readonly cursorKey: Uint8Array;
   readonly ingressAuthority: IngressAuthority;
-  /** Epoch ms. */
-  readonly now: () => number;
+  readonly clock: Pick<Clock, "now">;
 }
 
 export interface Route {

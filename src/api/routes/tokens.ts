@@ -13,7 +13,7 @@ export const tokenRoutes: readonly Route[] = [
     method: "POST",
     path: `${MICROVM}/auth-token`,
     input: createMicrovmAuthToken,
-    handle: async ({ microvms, tokens, now }, scope, input) => {
+    handle: async ({ microvms, tokens, clock }, scope, input) => {
       const { microvmId, state } = await microvms.get(scope, input.microvmIdentifier);
       // Unrecorded for the service; this is what its other operations answer for a terminated microVM.
       if (state === "TERMINATED")
@@ -24,7 +24,7 @@ export const tokenRoutes: readonly Route[] = [
       const token = await tokens.mint({
         microvmId,
         ports: input.allowedPorts,
-        expiresAt: now() + input.expirationInMinutes * 60_000,
+        expiresAt: clock.now() + input.expirationInMinutes * 60_000,
       });
       return authTokenWire(token);
     },
