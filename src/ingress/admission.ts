@@ -43,9 +43,11 @@ export async function admit(
   refusedPorts: ReadonlySet<number>,
 ): Promise<Admission | Refusal> {
   const token = request.token ?? request.subprotocols.token;
-  if (token === undefined || !isTokenForm(token)) return REFUSALS.missingAuthentication;
+  if (token === undefined) return REFUSALS.missingAuthentication;
   const claims = await deps.tokens.open(token);
-  if (claims === undefined) return REFUSALS.tokenFailed;
+  if (claims === undefined) {
+    return isTokenForm(token) ? REFUSALS.tokenFailed : REFUSALS.missingAuthentication;
+  }
   // Looked up by the token alone and then compared with the host, so that an unknown host and a host of another
   // microVM take the same path.
   const record = await deps.traffic.findById(claims.microvmId);

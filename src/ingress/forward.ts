@@ -77,6 +77,7 @@ function send(exchange: Exchange, target: Target, mayReuse: boolean): Promise<An
     port,
     method: exchange.request.method,
     path: exchange.target,
+    // A flat list keeps order, spelling and repetitions; node adds nothing to it but `Connection`.
     headers: requestHeaders({
       raw: exchange.request.rawHeaders,
       framing: outgoingFraming(exchange),
@@ -85,24 +86,32 @@ function send(exchange: Exchange, target: Target, mayReuse: boolean): Promise<An
     }),
     maxHeaderSize: RESPONSE_HEADER_LIMIT,
   });
-  // A flat list keeps order, spelling and repetitions; node then adds nothing to it but `Connection`.
   limitConnectTime(outgoing, target.connectTimeoutMs);
   cutWith(outgoing, exchange.signal);
   cutWith(outgoing, lease.signal);
   relayInformation(exchange, outgoing);
   sendBody(exchange, outgoing);
   return new Promise((resolve, reject) => {
-    outgoing.once("response", (incoming) => resolve({ kind: "response", outgoing, incoming }));
+    let isSettled = false;
+    const settle = (answer: Answer) => {
+      isSettled = true;
+      resolve(answer);
+    };
+    const fail = (cause?: Error) => {
+      if (!isSettled) reject(unreachable(outgoing, port, cause));
+      isSettled = true;
+    };
     const { upgrade } = exchange;
+    outgoing.once("response", (incoming) => settle({ kind: "response", outgoing, incoming }));
     if (upgrade !== undefined) {
       outgoing.once("upgrade", (incoming, socket, head) =>
-        resolve({ kind: "upgraded", upgrade, incoming, socket, head }),
+        settle({ kind: "upgraded", upgrade, incoming, socket, head }),
       );
     }
     // Stays for the life of the request: after the answer's header a failure shows on the answer's own stream.
-    outgoing.on("error", (error) => reject(unreachable(outgoing, port, error)));
+    outgoing.on("error", fail);
     // An upgrade that was not asked for ends the connection without an error.
-    outgoing.once("close", () => reject(unreachable(outgoing, port)));
+    outgoing.once("close", () => fail());
   });
 }
 

@@ -23,7 +23,7 @@ export interface IngressOptions {
   /** Port 0 picks a free one. */
   readonly listen: { readonly host: string; readonly port: number };
   /** Guest ports that look closed whatever the token grants; the agent's own unless given. */
-  readonly refusedPorts?: readonly number[];
+  readonly guestPortsRefused?: readonly number[];
   /** How long a connect to the application may take. */
   readonly connectTimeoutMs?: number;
   /** How long a client may take to send a request's header. */
@@ -56,7 +56,7 @@ const NEVER_TUNNELLED = /^(?:h2c|http|tls)\b/i;
 /** Starts the ingress. Rejects SETUP_FAILED when it cannot listen. */
 export async function createIngress(deps: IngressDeps, options: IngressOptions): Promise<Ingress> {
   const serveOptions: ServeOptions = {
-    refusedPorts: new Set(options.refusedPorts ?? [AGENT_PORT]),
+    refusedPorts: new Set(options.guestPortsRefused ?? [AGENT_PORT]),
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
   };
   const sockets = new Set<Socket>();

@@ -1,6 +1,7 @@
 // Endpoint tokens as compact JWEs (RFC 7516): protected header {kid, alg "dir", enc "A256GCM"}, the claims sealed inside
 // and padded, so that a token's length says little about them.
 
+import { createHash } from "node:crypto";
 import { CompactEncrypt, compactDecrypt } from "jose";
 import { JOSEError } from "jose/errors";
 import { z } from "zod";
@@ -44,18 +45,28 @@ const claimsSchema = z.strictObject({
   expiresAt: z.number(),
 });
 
+/** Opened tokens remembered, so that each costs its decryption once and not at every request. */
+const OPENED_LIMIT = 4096;
+
 /** Tokens of this installation. `mint` rejects VALIDATION_FAILED for claims that live too long or do not fit. */
 export function createTokens(deps: TokensDeps): Tokens {
   const keys = new Map(deps.keys.map(({ kid, key }) => [kid, key]));
   const newest = deps.keys[0];
+  /** By digest: no token is kept. The oldest gives way. */
+  const opened = new Map<string, TokenClaims>();
   if (newest === undefined) throw new ServiceError("SETUP_FAILED", "Cannot mint tokens: no key");
   return {
     mint: (claims) => mint(newest, claims, deps.now()),
     async open(token) {
-      const kid = tokenKeyId(token);
-      const key = kid === undefined ? undefined : keys.get(kid);
-      if (key === undefined) return undefined;
-      const claims = await unseal(token, key);
+      if (token.length > TOKEN_LENGTH_LIMIT) return undefined;
+      const digest = createHash("sha256").update(token).digest("base64");
+      let claims = opened.get(digest);
+      if (claims === undefined) {
+        const kid = tokenKeyId(token);
+        const key = kid === undefined ? undefined : keys.get(kid);
+        claims = key === undefined ? undefined : await unseal(token, key);
+        if (claims !== undefined) remember(opened, digest, claims);
+      }
       return claims !== undefined && deps.now() < claims.expiresAt ? claims : undefined;
     },
   };
@@ -81,6 +92,14 @@ async function mint(newest: TokenKey, claims: TokenClaims, now: number): Promise
     throw new ServiceError("VALIDATION_FAILED", "Cannot mint token: too many ports");
   }
   return token;
+}
+
+function remember(opened: Map<string, TokenClaims>, digest: string, claims: TokenClaims): void {
+  for (const oldest of opened.keys()) {
+    if (opened.size < OPENED_LIMIT) break;
+    opened.delete(oldest);
+  }
+  opened.set(digest, claims);
 }
 
 function tokenKeyId(token: string): string | undefined {
