@@ -85,6 +85,18 @@ describe("runMicrovm", () => {
   });
 });
 
+describe("idle policies", () => {
+  it("takes idle times above the longest life", () => {
+    const idlePolicy = {
+      maxIdleDurationSeconds: 100_000,
+      suspendedDurationSeconds: 1_000_000,
+      autoResumeEnabled: true,
+    };
+    const raw = { imageIdentifier: IMAGE_ARN, idlePolicy };
+    assert.deepEqual(parseInput(schemas.runMicrovm, raw).idlePolicy, idlePolicy);
+  });
+});
+
 describe("list inputs", () => {
   it("have a page size of ten unless asked otherwise", () => {
     assert.deepEqual(parseInput(schemas.listMicrovms, {}), { maxResults: 10 });

@@ -83,6 +83,13 @@ describe("constraint messages", () => {
     );
   });
 
+  it("parseInput lists all constraints that one value breaks, lengths before the pattern", () => {
+    assert.equal(
+      message(createMicrovmImage, { ...IMAGE, name: "" }),
+      "2 validation errors detected: Value '' at 'name' failed to satisfy constraint: Member must have length greater than or equal to 1; Value '' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9-_]+",
+    );
+  });
+
   it("parseInput counts the items of a list", () => {
     const egressNetworkConnectors = ["arn:a", "arn:b"];
     assert.equal(
