@@ -33,10 +33,13 @@ export interface Slot {
 export interface SlotPool extends AsyncDisposable {
   /** A slot with `egress` in force. Rejects NO_CAPACITY when the address range or `maxSlots` is used up. */
   lease(egress: EgressPolicy, signal: AbortSignal): Promise<Slot>;
-  /** Gives a slot back; its namespace is torn down, never reused by another guest. Safe to call twice. */
+  /**
+   * Gives a slot back; its namespace is torn down, never reused by another guest. Safe to call twice. Rejects CONFLICT with
+   * `details.pids` while a process still runs inside: the slot then stays leased, and nothing is killed.
+   */
   release(slot: Slot): Promise<void>;
-  /** Leases the slot that an earlier service process gave to a VMM that still runs; undefined when it is gone. */
+  /** Leases the slot that an earlier service process gave to a VMM that still runs; undefined when it is gone. Its egress stays as it was. */
   adopt(index: number): Promise<Slot | undefined>;
-  /** Removes every slot of this data directory that is neither leased nor adopted. Call once at start. */
+  /** Removes every empty slot of this data directory that is neither leased nor adopted. Call once at start, after `adopt`. */
   reclaim(): Promise<void>;
 }
