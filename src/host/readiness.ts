@@ -18,14 +18,16 @@ export interface ReadinessRequest {
 
 /** The port an endpoint uses unless told otherwise (spec: section 7.1). */
 const DEFAULT_PORT = 8080;
-/** Pause between two looks: short beside any boot, long beside the cost of a look in an emulated guest. */
-const POLL_MS = 500;
 /** A `/ready` hook that is not there yet is asked again this often. */
 const READY_POLL_MS = 1000;
-/** Without a hook: how long the guest must neither compute nor print before it counts as settled. */
-const QUIET_MS = 5000;
-/** CPU time within QUIET_MS that still counts as quiet: timers and housekeeping, not start-up work. */
-const QUIET_CPU_MS = 250;
+/** Without a hook: the application is watched in windows of this length, in which nothing is asked of it. */
+const WINDOW_MS = 1000;
+/** Use of a CPU that still counts as rest: timers and housekeeping, not start-up work. */
+const QUIET_CPU_SHARE = 0.1;
+/** Windows of rest, and of silence in the log, after which an application that does not listen counts as settled. */
+const QUIET_WINDOWS = 5;
+/** Windows that an application may be busy although it listens. */
+const LISTENING_WINDOWS = 30;
 /** Without a hook: when an application that never settles is snapshot as it is. */
 const SETTLE_LIMIT_MS = 180_000;
 /** Ticks a second of the times in `/proc/PID/stat`, fixed in the kernel's ABI. */
@@ -44,7 +46,9 @@ export async function waitUntilReady(
     return;
   }
   const ports = request.exposedPorts.length > 0 ? request.exposedPorts : [DEFAULT_PORT];
-  onLog(`no ready hook: waiting for port ${ports.join(" or ")}, or ${QUIET_MS / 1000} s of quiet`);
+  onLog(
+    `no ready hook: waiting for port ${ports.join(" or ")}, or ${(QUIET_WINDOWS * WINDOW_MS) / 1000} s of quiet`,
+  );
   onLog(await settle(guest, ports, request.vmmPid, signal));
 }
 
@@ -81,6 +85,10 @@ function imageHookTimeoutMs(hooks: Hooks, hook: "ready" | "validate"): number {
   );
 }
 
+/**
+ * A port that is listened on is not yet an application that answers: servers bind first and load afterwards. Asking it
+ * something would change its state, so what counts is that it then also rests.
+ */
 async function settle(
   guest: GuestClient,
   ports: readonly number[],
@@ -88,25 +96,38 @@ async function settle(
   signal: AbortSignal,
 ): Promise<string> {
   const began = performance.now();
-  let quietSince = began;
-  let cpuAtQuiet = await cpuMs(vmmPid);
+  let quietWindows = 0;
+  let busyWhileListening = 0;
   let printed = 0;
   while (performance.now() - began < SETTLE_LIMIT_MS) {
-    for (const port of ports) {
-      if (await guest.listening(port, signal)) return `port ${port} answers`;
+    const open = await firstListening(guest, ports, signal);
+    const { next } = await guest.logs(printed, signal);
+    const isQuiet = next === printed && (await cpuShare(vmmPid, signal)) < QUIET_CPU_SHARE;
+    printed = next;
+    quietWindows = isQuiet ? quietWindows + 1 : 0;
+    if (open !== undefined && isQuiet) return `port ${open} answers`;
+    if (open !== undefined && ++busyWhileListening >= LISTENING_WINDOWS) {
+      return `port ${open} answers, though the application does not rest`;
     }
-    const logs = await guest.logs(printed, signal);
-    const cpu = await cpuMs(vmmPid);
-    if (logs.next > printed || cpu - cpuAtQuiet > QUIET_CPU_MS) {
-      quietSince = performance.now();
-      cpuAtQuiet = cpu;
-      printed = logs.next;
-    } else if (performance.now() - quietSince >= QUIET_MS) {
-      return "the application is quiet";
-    }
-    await delay(POLL_MS, undefined, { signal });
+    if (quietWindows >= QUIET_WINDOWS) return "the application is quiet";
   }
   return `the application neither listens nor rests after ${SETTLE_LIMIT_MS / 1000} s: taking the snapshot as it is`;
+}
+
+async function firstListening(
+  guest: GuestClient,
+  ports: readonly number[],
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  for (const port of ports) if (await guest.listening(port, signal)) return port;
+  return undefined;
+}
+
+/** Share of one CPU that the VMM uses during the next window, in which the guest is left alone. */
+async function cpuShare(pid: number, signal: AbortSignal): Promise<number> {
+  const before = await cpuMs(pid);
+  await delay(WINDOW_MS, undefined, { signal });
+  return ((await cpuMs(pid)) - before) / WINDOW_MS;
 }
 
 /** CPU time the VMM process has used, in milliseconds: fields 14 and 15 of its stat file. */

@@ -1,0 +1,126 @@
+// The whole walkthrough with the AWS SDK for JavaScript, on the Flask example of the README.
+
+import assert from "node:assert/strict";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import {
+  DeleteMicrovmImageCommand,
+  GetMicrovmCommand,
+  GetMicrovmImageCommand,
+  ListMicrovmImagesCommand,
+  ResumeMicrovmCommand,
+  SuspendMicrovmCommand,
+  TerminateMicrovmCommand,
+} from "@aws-sdk/client-lambda-microvms";
+import {
+  createImage,
+  poll,
+  uploadArtifact,
+  waitForBuild,
+  waitForState,
+  zipDirectory,
+} from "../../scripts/walkthrough/client.ts";
+import { REPOSITORY } from "../../scripts/walkthrough/service.ts";
+import { assertContinues, type Counter, runMicrovm, type TestMicrovm } from "./support/microvm.ts";
+import { buildLog, startTestService, type TestService, vmmPids } from "./support/test-service.ts";
+
+describe("the walkthrough with the AWS SDK for JavaScript", { timeout: 600_000 }, () => {
+  let service: TestService;
+  let imageArn: string;
+  let microvm: TestMicrovm;
+  let last: Counter;
+
+  before(async () => {
+    service = await startTestService();
+  });
+
+  after(async () => {
+    await service[Symbol.asyncDispose]();
+  });
+
+  test("a zipped Dockerfile becomes an image", async () => {
+    const { clients } = service;
+    const zip = await zipDirectory(path.join(REPOSITORY, "examples/flask"));
+    imageArn = await createImage(clients, "flask", await uploadArtifact(clients, "flask.zip", zip));
+    assert.match(imageArn, /^arn:aws:lambda:us-east-1:\d{12}:microvm-image:flask$/);
+    const version = await waitForBuild(clients, imageArn);
+    assert.equal(version.state, "SUCCESSFUL", buildLog(clients, "flask"));
+    const image = await clients.microvms.send(
+      new GetMicrovmImageCommand({ imageIdentifier: imageArn }),
+    );
+    assert.equal(image.state, "CREATED");
+    assert.equal(image.latestActiveImageVersion, "1.0");
+    const list = await clients.microvms.send(new ListMicrovmImagesCommand({}));
+    assert.deepEqual(
+      list.items?.map((item) => item.name),
+      ["flask"],
+    );
+    assert.match(buildLog(clients, "flask"), /Successfully installed .*flask/i);
+  });
+
+  test("a microVM of it answers on its endpoint and counts", async () => {
+    const idlePolicy = {
+      maxIdleDurationSeconds: 60,
+      suspendedDurationSeconds: 600,
+      autoResumeEnabled: true,
+    };
+    microvm = await runMicrovm(service, imageArn, { idlePolicy });
+    const first = await microvm.count();
+    assert.equal(first.count, 1);
+    last = await microvm.count();
+    assertContinues(first, last);
+  });
+
+  test("suspended it has no process, and the next request wakes it with its memory", async () => {
+    const { clients } = service;
+    await clients.microvms.send(new SuspendMicrovmCommand({ microvmIdentifier: microvm.id }));
+    await waitForState(clients, microvm.id, ["SUSPENDED"]);
+    assert.deepEqual(vmmPids(service.dataDir), []);
+    const now = await microvm.count();
+    assertContinues(last, now);
+    last = now;
+    await waitForState(clients, microvm.id, ["RUNNING"]);
+  });
+
+  test("an explicit resume wakes it too", async () => {
+    const { clients } = service;
+    await clients.microvms.send(new SuspendMicrovmCommand({ microvmIdentifier: microvm.id }));
+    await waitForState(clients, microvm.id, ["SUSPENDED"]);
+    await clients.microvms.send(new ResumeMicrovmCommand({ microvmIdentifier: microvm.id }));
+    await waitForState(clients, microvm.id, ["RUNNING"]);
+    const now = await microvm.count();
+    assertContinues(last, now);
+    last = now;
+  });
+
+  test("its idle policy puts it to sleep, and it wakes again", async () => {
+    await waitForState(service.clients, microvm.id, ["SUSPENDED"], 120_000);
+    const now = await microvm.count();
+    assertContinues(last, now);
+    last = now;
+  });
+
+  test("terminated it is gone, and stays visible as such", async () => {
+    const { clients } = service;
+    await clients.microvms.send(new TerminateMicrovmCommand({ microvmIdentifier: microvm.id }));
+    const ended = await waitForState(clients, microvm.id, ["TERMINATED"]);
+    assert.equal(ended.stateReason, "Success.");
+    assert.ok(ended.terminatedAt !== undefined);
+    assert.deepEqual(vmmPids(service.dataDir), []);
+    assert.equal((await microvm.call("/")).status, 502);
+    const still = await clients.microvms.send(
+      new GetMicrovmCommand({ microvmIdentifier: microvm.id }),
+    );
+    assert.equal(still.state, "TERMINATED");
+  });
+
+  test("its image can then be deleted", async () => {
+    const { clients } = service;
+    const command = new DeleteMicrovmImageCommand({ imageIdentifier: imageArn });
+    assert.equal((await clients.microvms.send(command)).state, "DELETING");
+    await poll(30_000, "the image to be gone", async () => {
+      const list = await clients.microvms.send(new ListMicrovmImagesCommand({}));
+      return list.items?.length === 0 ? true : undefined;
+    });
+  });
+});
