@@ -28,6 +28,7 @@ use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -41,20 +42,18 @@ type Reply = Response<Either<Full<Bytes>, EventBody>>;
 
 /// Answers the gateway for ever; connections of anyone else are closed unread.
 pub async fn serve(agent: Rc<Agent>, listener: TcpListener) -> Infallible {
-    let places = Rc::new(Semaphore::new(CONNECTION_LIMIT));
+    let places = Arc::new(Semaphore::new(CONNECTION_LIMIT));
     loop {
-        let place = Rc::clone(&places);
         // The semaphore is never closed.
-        let Ok(_free) = place.acquire().await else {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             continue;
         };
         match listener.accept().await {
             Ok((stream, peer)) if peer.ip() == IpAddr::V4(GATEWAY_ADDRESS) => {
-                _free.forget();
-                let (agent, places) = (Rc::clone(&agent), Rc::clone(&places));
+                let agent = Rc::clone(&agent);
                 spawn_local(async move {
                     serve_connection(agent, stream, peer).await;
-                    places.add_permits(1);
+                    drop(place);
                 });
             }
             Ok(_) => {}

@@ -72,7 +72,7 @@ impl Children {
             PidNamespace::New => unshare(CloneFlags::CLONE_NEWPID),
             PidNamespace::Of(process) => setns(process, CloneFlags::CLONE_NEWPID),
         }
-        .context(|| "choose the child's PID namespace".into())?;
+        .map_err(ended_or("choose the child's PID namespace"))?;
         // SAFETY: the agent has one thread, so that the child may use the heap and any library.
         let forked = unsafe { fork() };
         if let Ok(ForkResult::Child) = forked {
@@ -82,7 +82,7 @@ impl Children {
             unsafe { libc::_exit(127) }
         }
         setns(&own, CloneFlags::CLONE_NEWPID).context(|| "return to the PID namespace".into())?;
-        match forked.context(|| "start a process".into())? {
+        match forked.map_err(ended_or("start a process"))? {
             ForkResult::Parent { child } => {
                 let (sender, exit) = oneshot::channel();
                 self.waiting.borrow_mut().insert(child.as_raw(), sender);
@@ -123,5 +123,16 @@ impl Children {
             let _ = killpg(pid, Signal::SIGKILL);
             let _ = kill(pid, Signal::SIGKILL);
         }
+    }
+}
+
+/// The kernel says ESRCH or ENOMEM for a PID namespace whose first process has ended.
+fn ended_or(action: &'static str) -> impl FnOnce(Errno) -> AgentError {
+    move |errno| match errno {
+        Errno::ESRCH | Errno::ENOMEM => AgentError::WrongOrder("The app does not run".into()),
+        _ => AgentError::System {
+            action: action.into(),
+            errno,
+        },
     }
 }

@@ -3,18 +3,24 @@
 // send as `authorization: Bearer {secret}`. The secret lives in the agent's memory only and so is kept by a snapshot;
 // no process of the user runs before it is set.
 //
-//   POST /v1/start      StartRequest    → 200 {}           prepares the root, starts the user's container
-//   POST /v1/restored   RestoredRequest → 200 {}           clock, entropy, connections: after every restore
+//   POST /v1/start      StartRequest    → 200 {}           prepares the root, starts the user's container; 200 also when the
+//                                         app could not be started: the first event says `failed` and why
+//   POST /v1/restored   RestoredRequest → 200 {}           clock, entropy, connections: first call after every restore. Ends
+//                                         every TCP connection that is not loopback but the one it came on, the agent's included.
+//                                         Safe to repeat
 //   GET  /v1/events                     → 200 ndjson of AgentEvent, held open; first line is the present AppStatus
 //   POST /v1/hook       HookRequest     → 200 HookResponse calls the app's hook on 127.0.0.1
-//   POST /v1/quiesce    {}              → 200 {}           syncs the guest's file systems before a snapshot
+//   POST /v1/quiesce    {}              → 200 {}           syncs the guest's own disk before a snapshot
 //   GET  /v1/logs?offset=N              → 200 bytes of the app's output from N on; header `x-torpor-log-start`: the offset
-//                                         of the first byte sent (the agent keeps the last LOG_BYTES only)
-//   POST /v1/exec       ExecRequest     → 200 ExecResponse runs a command in the app's container
-//   POST /v1/poweroff   {}              → 200 {}           SIGTERM to the app, then power off
+//                                         of the first byte sent (the agent keeps the last LOG_BYTES only). Beyond the end: none
+//   POST /v1/exec       ExecRequest     → 200 ExecResponse runs a command in the app's container; 400 when it cannot be executed.
+//                                         Killed with its process group when the caller goes away
+//   POST /v1/poweroff   {}              → 200 {}           SIGTERM to the app, SIGKILL 3 s later, then power off
 //   GET  /v1/listening?port=N           → 200 {"listening": bool}: does any process listen on that TCP port
 //
-// Errors: 401 {"message"} without the secret, 400 bad input, 409 wrong order, 500 with {"message"} otherwise.
+// Errors, all with {"message"}: 401 wrong secret, 400 bad input, 404 no such route, 409 wrong order (before start, a second
+// start, exec without a running app), 500 otherwise. Both sides ignore fields they do not know: a newer host meets the
+// agent of an old snapshot. test/contract/agent-protocol/ holds golden bodies that both sides' tests read.
 
 export const AGENT_PORT = 1023;
 export const LOG_BYTES = 1024 * 1024;
