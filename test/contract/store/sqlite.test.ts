@@ -1,0 +1,6 @@
+// The SQLite store keeps the contract of stores, in memory; files are the integration tests' affair.
+
+import { openSqliteStore } from "../../../src/store/sqlite.ts";
+import { storeSuite } from "./store-suite.ts";
+
+storeSuite("sqlite", () => openSqliteStore(":memory:"));
