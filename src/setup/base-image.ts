@@ -143,6 +143,7 @@ export async function buildBaseImage(
   );
   await rm(staged, { recursive: true });
   await rm(sources);
+  await addDeviceDirectory(deps.run, { directory, tarball }, signal);
   deps.doing("making an OCI image of it");
   const digest = await writeOciLayout(directory, tarball, {
     name: BASE_NAME,
@@ -154,6 +155,19 @@ export async function buildBaseImage(
     },
   });
   return { digest };
+}
+
+/** mmdebstrap writes device nodes or no /dev at all; an image needs the empty directory to mount on. */
+async function addDeviceDirectory(
+  run: RunCommand,
+  { directory, tarball }: { readonly directory: string; readonly tarball: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const parent = path.join(directory, "appended");
+  await mkdir(path.join(parent, "dev"), { recursive: true, mode: 0o755 });
+  const args = ["--append", "--owner=0", "--group=0", `--directory=${parent}`];
+  await run("tar", [...args, `--file=${tarball}`, "./dev"], { errorCode: "SETUP_FAILED" }, signal);
+  await rm(parent, { recursive: true });
 }
 
 function guestSources(archive: DebianArchive): string {
