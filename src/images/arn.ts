@@ -21,8 +21,8 @@ const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** Managed base images. `al2023-1` is accepted for clients that name it; both stand for the Debian 12 base. */
 export const MANAGED_IMAGE_NAMES = ["al2023-1", "debian-12"] as const;
-/** The one version of every managed base image, as requests name it and as images echo it. */
-export const MANAGED_IMAGE_VERSION = { requested: "1", echoed: "1.0" } as const;
+/** The one version of every managed base image. */
+export const MANAGED_IMAGE_VERSION = "1";
 
 /** The ARN of an image: a colon before the name, unlike most ARNs. */
 export function imageArnOf(scope: Scope, name: string): string {
@@ -85,8 +85,8 @@ export function checkBaseImage(
   const known = MANAGED_IMAGE_NAMES.some(
     (name) => baseImageArn === imageArnOf({ account: "aws", region: scope.region }, name),
   );
-  const version = baseImageVersion ?? MANAGED_IMAGE_VERSION.requested;
-  if (known && version === MANAGED_IMAGE_VERSION.requested) return;
+  const version = baseImageVersion ?? MANAGED_IMAGE_VERSION;
+  if (known && version === MANAGED_IMAGE_VERSION) return;
   throw new ServiceError(
     "VALIDATION_FAILED",
     `No managed MicroVM Image with arn ${baseImageArn} and version ${version} is available`,

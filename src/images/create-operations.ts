@@ -124,7 +124,7 @@ export function resolveConfiguration(scope: Scope, input: CreateImageInput): Ima
   return {
     codeArtifactUri: input.codeArtifactUri,
     baseImageArn: input.baseImageArn,
-    baseImageVersion: MANAGED_IMAGE_VERSION.echoed,
+    baseImageVersion: MANAGED_IMAGE_VERSION,
     buildRoleArn: input.buildRoleArn,
     description: input.description ?? null,
     logging: input.logging ?? null,

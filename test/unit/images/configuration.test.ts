@@ -21,7 +21,7 @@ describe("resolveConfiguration", () => {
     assert.deepEqual(resolve(), {
       codeArtifactUri: INPUT.codeArtifactUri,
       baseImageArn: BASE_IMAGE_ARN,
-      baseImageVersion: "1.0",
+      baseImageVersion: "1",
       buildRoleArn: INPUT.buildRoleArn,
       description: null,
       logging: null,
