@@ -11,6 +11,8 @@
 //
 // (with Docker in chain DOCKER-USER), which opens nothing that this table does not allow too. Where the resolver is a
 // server on the host itself and INPUT drops as well, `-I INPUT -i tp-+ -p udp --dport 53 -j ACCEPT` and the same for tcp.
+// Tailscale drops what comes from 100.64.0.0/10 on any interface but its own: such a host needs another `slots.cidr`.
+// A service that flushes everyone's rules (nftables.service on reload) takes this table with it; the pool puts it back.
 
 import { DENIED_RANGES, type SlotPlan, TAP_NAME, UPLINK_NAME } from "./addresses.ts";
 import type { Resolver } from "./resolver.ts";
@@ -97,6 +99,7 @@ export function slotRules({ slot, hostAddress }: SlotPlan): string {
       "ct state established,related accept",
       "ct state invalid drop",
       `iifname ${uplink} oifname ${tap} ct status dnat accept`,
+      `iifname ${tap} oifname ${uplink} meta l4proto tcp ct count over ${GUEST_CONNECTIONS} reject with tcp reset`,
       `iifname ${tap} oifname ${uplink} ct count over ${GUEST_CONNECTIONS} drop`,
       `iifname ${tap} oifname ${uplink} accept`,
     ]),

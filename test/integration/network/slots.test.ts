@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
-import { afterEach, before, describe, it } from "node:test";
+import { after, afterEach, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { isServiceError } from "../../../src/errors.ts";
 import { createLog, silentLog } from "../../../src/lib/log.ts";
@@ -27,6 +27,7 @@ const OPTIONS: SlotPoolOptions = {
 const OPEN = { internet: true };
 const CLOSED = { internet: false };
 const CLAIMS = "/run/torpor/slots";
+const children: ChildProcess[] = [];
 const deps = { log: silentLog() };
 const signal = AbortSignal.timeout(100_000);
 
@@ -36,6 +37,10 @@ function slotPool(): void {
   let untouched: Record<string, string[]>;
   before(async () => {
     untouched = await listNetworkState();
+  });
+  after(() => {
+    // Those of a failed test would keep this process waiting.
+    for (const child of children) child.kill("SIGKILL");
   });
   // Every test gives back all it took, so this is the leak check of each.
   afterEach(async () => assert.deepEqual(await listNetworkState(), untouched));
@@ -330,9 +335,10 @@ function internetLinks(dataDir: string): string[] {
 function spawnService(options: Partial<SlotPoolOptions>, leases: boolean[]): ChildProcess {
   const program = new URL("slot-service.ts", import.meta.url).pathname;
   const args = [JSON.stringify({ ...OPTIONS, ...options }), JSON.stringify(leases)];
-  return spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program, ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const node = ["--disable-warning=ExperimentalWarning", program, ...args];
+  const child = spawn(process.execPath, node, { stdio: ["ignore", "pipe", "inherit"] });
+  children.push(child);
+  return child;
 }
 
 async function startService(
@@ -350,6 +356,7 @@ async function occupy(namespace: string): Promise<ChildProcess> {
   const child = spawn("nsenter", [`--net=/run/netns/${namespace}`, "sh", "-c", "echo; exec cat"], {
     stdio: ["pipe", "pipe", "inherit"],
   });
+  children.push(child);
   await once(child.stdout, "data");
   return child;
 }

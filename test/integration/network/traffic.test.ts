@@ -16,6 +16,7 @@ import { startStation, type Station, tryConnect, tryDatagram } from "./station.t
 
 const HOST_ADDRESS = "192.0.2.2";
 const HOST_OTHER_ADDRESS = "203.0.113.77";
+const LAN_ADDRESS = "192.168.50.2";
 const PUBLIC = ["192.0.2.1", "203.0.113.10", "198.51.100.20", "9.9.9.9"];
 const DENIED = [
   "10.9.9.9",
@@ -49,12 +50,14 @@ function traffic(): void {
   const resources = new AsyncDisposableStack();
   let pool: SlotPool;
   let internet: Station;
+  let lan: Station;
   let guest: Guest;
   let otherGuest: Guest;
   let closedGuest: Guest;
 
   before(async () => {
     internet = resources.use(await startInternet());
+    lan = resources.use(await startLan());
     const server = createServer((socket) => socket.end(socket.remoteAddress ?? ""));
     await once(server.listen(HOST_PORT, "0.0.0.0"), "listening");
     resources.defer(() => void server.close());
@@ -231,25 +234,40 @@ function traffic(): void {
   });
 
   it("leaves forwarding between other interfaces alone", async () => {
-    ip([
-      "netns add lan",
-      "link add lan0 type veth peer name eth0 netns lan",
-      "addr add 192.168.50.1/24 dev lan0",
-      "link set lan0 up",
-    ]);
-    ip(
-      [
-        "addr add 192.168.50.2/24 dev eth0",
-        "link set eth0 up",
-        "route add default via 192.168.50.1",
-      ],
-      "lan",
-    );
-    ip(["route add 192.168.50.0/24 via 192.0.2.2"], "internet");
-    await using lan = await startStation("lan");
     const answer = await lan.tell({ do: "connect", host: "203.0.113.10", port: SERVICE_PORT });
-    assert.equal(answer, "connected from 192.168.50.2");
+    assert.equal(answer, `connected from ${LAN_ADDRESS}`);
   });
+
+  it("refuses to a guest what the host publishes by port forwarding", async () => {
+    const rule = `tcp dport 7000 dnat to 203.0.113.10:${SERVICE_PORT}`;
+    run("nft", `table ip theirs { chain c { type nat hook prerouting priority -100; ${rule}; }; }`);
+    for (const host of [HOST_ADDRESS, HOST_OTHER_ADDRESS]) {
+      const answer = await lan.tell({ do: "connect", host, port: 7000 });
+      assert.equal(answer, `connected from ${LAN_ADDRESS}`);
+      assert.equal(await reach(guest, host, 7000), REFUSED);
+    }
+    run("nft", "delete", "table", "ip", "theirs");
+  });
+}
+
+/** A namespace on another interface of the host, which routes it to the internet. */
+async function startLan(): Promise<Station> {
+  ip([
+    "netns add lan",
+    "link add lan0 type veth peer name eth0 netns lan",
+    "addr add 192.168.50.1/24 dev lan0",
+    "link set lan0 up",
+  ]);
+  ip(
+    [
+      `addr add ${LAN_ADDRESS}/24 dev eth0`,
+      "link set eth0 up",
+      "route add default via 192.168.50.1",
+    ],
+    "lan",
+  );
+  ip(["route add 192.168.50.0/24 via 192.0.2.2"], "internet");
+  return startStation("lan");
 }
 
 /** A namespace behind the host's default route with a listener on every test address. */
