@@ -145,7 +145,10 @@ export function createLocalHost(deps: LocalHostDeps): Host {
     async suspend(vmmId, signal) {
       const entry = requireKept(vmmId);
       const result = await saveState(entry.launched, filesOf(entry.microvmId), signal);
-      await end(vmmId);
+      // From here on the microVM is its files. A VMM that does not go away is paused for good: it is reported, not waited for.
+      await end(vmmId).catch((error: unknown) => {
+        deps.log.error("Cannot end a suspended VMM", { vmmId, error });
+      });
       return result;
     },
     resume,

@@ -69,9 +69,12 @@ export function createTraffic(deps: TrafficDeps): TrafficGate {
 
   function takeAll(microvmId: string): Iterable<Waiter> {
     const queue = queues.get(microvmId) ?? new Set<Waiter>();
+    const taken = [...queue];
     queues.delete(microvmId);
-    waiterCount -= queue.size;
-    return queue;
+    // Emptied, so that a waiter that gives up from now on is not counted out twice.
+    queue.clear();
+    waiterCount -= taken.length;
+    return taken;
   }
 
   function failed(microvmId: string, error: ServiceError): void {
