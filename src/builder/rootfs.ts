@@ -68,8 +68,9 @@ export async function packRootfs(
 }
 
 // A fixed identifier and creation time make equal content equal bytes. The time is one that clamps nothing: files keep their
-// own, which Python compares with those in its compiled files. buildah makes the root directory of an image unwritable, and
-// does not make a WORKDIR that no later instruction needs; `buildah copy` finds its place with the image as its root.
+// own, which Python compares with those in its compiled files. buildah makes the root directory of an image anew and
+// unwritable, and does not make a WORKDIR that no later instruction needs; `buildah copy` finds that place with the image
+// as its root.
 const PACK = `set -eu
 image=$1
 container=$(buildah from --pull-never "$image")
@@ -81,6 +82,7 @@ if [ -n "$workdir" ] && [ ! -d "$root/$workdir" ]; then
   buildah copy --quiet "$container" "$TMPDIR/$container" "$workdir" >&2
   rmdir "$TMPDIR/$container"
 fi
+touch --date=@0 "$root"
 SOURCE_DATE_EPOCH=4102444800 mkfs.erofs --quiet -U 746f7270-6f72-4000-8000-000000000000 \\
   ${SANDBOX_TOP}/rootfs "$root" >&2
 buildah rm "$container" > /dev/null

@@ -2,10 +2,11 @@
 //
 //   setpriv       the build ends when the service's process does
 //   nsenter       (optional) the network namespace whose egress rules the build is under
-//   unshare       mount, PID, IPC and UTS namespaces, still as root: PREPARE binds what the build may see under TOP
+//   unshare       mount, PID, IPC and UTS namespaces, still as root: PREPARE, as PID 1, binds what the build may see under
+//                 TOP; when it ends, for whatever reason, the kernel kills every other process and drops every mount
 //   nsenter       into a user namespace whose ids 0-65535 are ids of the host that nobody uses
 //   unshare       a mount namespace that belongs to it, so that buildah may mount overlays
-//   sh -c SCRIPT  PID 1: when it ends, for whatever reason, the kernel kills every other process and drops every mount
+//   sh -c SCRIPT
 //
 // Root in the build is therefore an ordinary user outside it: what breaks out of buildah's chroot can read
 // world-readable files of the host and change what is bound, and no more.
@@ -114,5 +115,8 @@ if [ -n "$input" ]; then
   tar --create --directory "$input" --file "$top/input" . &
   exec < "$top/input"
 fi
-exec nsenter --user="/proc/$holder/ns/user" -- unshare --mount --propagation private -- "$@"
+# Not exec: a change of user would take from this process the signal that the end of its parent sends it.
+status=0
+nsenter --user="/proc/$holder/ns/user" -- unshare --mount --propagation private -- "$@" || status=$?
+exit "$status"
 `;

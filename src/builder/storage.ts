@@ -2,16 +2,18 @@
 // grows without end nor keeps what a killed build left. Everything in it can be made again, so in doubt it is removed.
 //
 //   lock                     storage-lock.ts
-//   in-use                   boot id of the host; exists while builds run, so also after a crash
+//   host.json                HostFacts; written before storage/ is made
 //   storage/, tmp/           buildah's own, belonging to the builds' user ids
 //   *.conf, policy.json      buildah's configuration; of the host's own only registry drop-ins (mirrors) count
 //
 // INVARIANTS: storage/ is removed or swept only under the exclusive lock; whoever runs buildah holds the shared one.
+// Layers are never synced: those of an earlier boot of the host may be incomplete without saying so, and are not used.
 
-import { chmod, chown, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { constants } from "node:fs";
+import { chmod, chown, mkdir, open, readFile, rm } from "node:fs/promises";
 import path from "node:path";
+import { z } from "zod";
 import { hasErrorCode, isServiceError, messageOf, ServiceError } from "../errors.ts";
-import { runCommand } from "../lib/command.ts";
 import { writeFileDurably } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
 import { BUILD_UID_BASE, runInSandbox, SANDBOX_TOP, type SandboxOptions } from "./sandbox.ts";
@@ -21,10 +23,18 @@ export interface StorageDeps {
   /** Directory that holds all of the above; made when missing. */
   readonly storageDir: string;
   readonly log: Log;
+  /** Layers kept for later builds, in bytes; above it everything is removed as soon as no build runs. */
+  readonly cacheLimitBytes?: number;
 }
 
-const DRIVERS = ["overlay", "vfs"] as const;
-type StorageDriver = (typeof DRIVERS)[number];
+const hostFacts = z.object({
+  /** Boot of the host that the layers are from. */
+  bootId: z.string(),
+  /** What works on it. */
+  driver: z.enum(["overlay", "vfs"]),
+});
+type HostFacts = z.output<typeof hostFacts>;
+type StorageDriver = HostFacts["driver"];
 
 /** A storage that builds may use until it is disposed. */
 export interface Storage extends AsyncDisposable {
@@ -37,10 +47,11 @@ export interface Storage extends AsyncDisposable {
   ): Promise<string>;
 }
 
-/** Layers kept for later builds, in bytes; above it everything is removed as soon as no build runs. */
 const CACHE_LIMIT_BYTES = 20 * 1024 ** 3;
 const CLEANUP_TIMEOUT_MS = 120_000;
 const BOOT_ID = "/proc/sys/kernel/random/boot_id";
+/** Largest of buildah's own lists that is read; one of 10,000 layers has about 5 MiB. */
+const LIST_LIMIT_BYTES = 64 * 1024 ** 2;
 
 const inSandbox = (name: string) => `${SANDBOX_TOP}/containers/${name}`;
 const REGISTRIES_CONF = `# Names without a registry are Docker Hub's, as in the service; nobody can answer a question here.
@@ -60,9 +71,8 @@ export async function openStorage(deps: StorageDeps, signal: AbortSignal): Promi
   await cleanUp(deps, signal);
   const lock = await lockForBuild(lockPath(deps), signal);
   try {
-    await writeFileDurably(inUsePath(deps), await readFile(BOOT_ID));
+    const driver = (await readHostFacts(deps))?.driver ?? (await chooseDriver(deps, signal));
     await makeOwnDirectories(deps.storageDir);
-    const driver = await chooseDriver(deps, signal);
     return {
       run: (script, args, options, runSignal) =>
         runWithDriver(deps, driver, script, args, options, runSignal),
@@ -88,48 +98,48 @@ async function cleanUpAfterwards(deps: StorageDeps): Promise<void> {
 
 /** Removes what killed builds left; nothing while a build runs. Happens before and after every build too. */
 export async function cleanUp(deps: StorageDeps, signal: AbortSignal): Promise<void> {
-  const { storageDir, log } = deps;
-  const lastBootId = await readIfExists(inUsePath(deps));
-  if (lastBootId === undefined) return;
+  const { storageDir, log, cacheLimitBytes = CACHE_LIMIT_BYTES } = deps;
+  const host = await readHostFacts(deps);
   await using lock = await lockForCleanup(lockPath(deps), signal);
   if (lock === undefined) return;
   await rm(path.join(storageDir, "tmp"), { recursive: true, force: true });
-  // Layers of a build that a power failure cut off can be incomplete without saying so.
-  const isFromThisBoot = lastBootId === (await readFile(BOOT_ID, "utf8"));
-  const cachedBytes = isFromThisBoot ? await sweep(deps, signal) : Infinity;
-  if (cachedBytes > CACHE_LIMIT_BYTES) {
-    log.info("Removing all cached container layers", { storageDir, cachedBytes, isFromThisBoot });
-    await rm(path.join(storageDir, "storage"), { recursive: true, force: true });
-  } else {
-    await runCommand("sync", ["--file-system", storageDir], {}, signal);
-  }
-  await rm(inUsePath(deps), { force: true });
+  const isSwept = host !== undefined && (await sweep(deps, host.driver, signal));
+  const cachedBytes = isSwept ? await layerBytes(storageDir, host.driver) : 0;
+  if (isSwept && cachedBytes <= cacheLimitBytes) return;
+  if (host !== undefined) log.info("Removing cached container layers", { storageDir, cachedBytes });
+  await rm(path.join(storageDir, "storage"), { recursive: true, force: true });
+  await rm(hostFactsPath(deps), { force: true });
 }
 
-/** Removes working containers; the size of the layers that stay, or Infinity when the storage is beyond repair. */
-async function sweep(deps: StorageDeps, signal: AbortSignal): Promise<number> {
-  const present = await readdirIfExists(path.join(deps.storageDir, "storage"));
-  const drivers = DRIVERS.filter((driver) => present.includes(`${driver}-layers`));
-  await makeOwnDirectories(deps.storageDir);
-  let bytes = 0;
-  for (const driver of drivers) {
-    try {
-      const list = path.posix.join(inSandbox("storage"), `${driver}-layers`, "layers.json");
-      const output = await runWithDriver(deps, driver, SWEEP, [list], { binds: {} }, signal);
-      for (const [, size] of output.matchAll(/"diff-size":(\d+)/g)) bytes += Number(size);
-    } catch (error) {
-      if (signal.aborted || !isServiceError(error)) throw error;
-      deps.log.warn("Cannot remove what a build left", { error: messageOf(error) });
-      return Infinity;
-    }
+/** Removes working containers; false when that fails. */
+async function sweep(
+  deps: StorageDeps,
+  driver: StorageDriver,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const lists = await Promise.all(
+    ["containers.json", "volatile-containers.json"].map((name) =>
+      readList(path.join(deps.storageDir, "storage", `${driver}-containers`, name)),
+    ),
+  );
+  if (lists.every((list) => list === "" || list.trim() === "[]")) return true;
+  try {
+    await makeOwnDirectories(deps.storageDir);
+    await runWithDriver(deps, driver, "buildah rm --all", [], { binds: {} }, signal);
+    return true;
+  } catch (error) {
+    if (signal.aborted || !isServiceError(error)) throw error;
+    deps.log.warn("Cannot remove what a build left", { error: messageOf(error) });
+    return false;
   }
-  return bytes;
 }
 
-const SWEEP = `set -eu
-buildah rm --all > /dev/null
-grep -o '"diff-size":[0-9]*' "$1" || :
-`;
+/** Decompressed size of all layers as buildah recorded it. */
+async function layerBytes(storageDir: string, driver: StorageDriver): Promise<number> {
+  const list = await readList(path.join(storageDir, "storage", `${driver}-layers`, "layers.json"));
+  const sizes = list.matchAll(/"diff-size":\s*(\d+)/g);
+  return [...sizes].reduce((sum, [, size]) => sum + Number(size), 0);
+}
 
 async function prepareDirectory(storageDir: string): Promise<void> {
   await mkdir(storageDir, { recursive: true, mode: 0o755 });
@@ -157,8 +167,12 @@ async function makeOwnDirectories(storageDir: string): Promise<void> {
   }
 }
 
+/** Finds out what works on this host and notes it until the host boots again. Caller holds the shared lock. */
 async function chooseDriver(deps: StorageDeps, signal: AbortSignal): Promise<StorageDriver> {
+  const bootId = await readFile(BOOT_ID, "utf8");
   const works = async (driver: StorageDriver) => {
+    await writeFileDurably(hostFactsPath(deps), JSON.stringify({ bootId, driver }));
+    await makeOwnDirectories(deps.storageDir);
     await runWithDriver(deps, driver, "buildah info > /dev/null", [], { binds: {} }, signal);
     return driver;
   };
@@ -173,13 +187,19 @@ async function chooseDriver(deps: StorageDeps, signal: AbortSignal): Promise<Sto
   try {
     return await works("vfs");
   } catch (error) {
+    await rm(hostFactsPath(deps), { force: true });
     if (signal.aborted) throw error;
-    throw new ServiceError(
-      "SETUP_FAILED",
-      `Cannot run buildah in namespaces of its own: ${messageOf(error)}`,
-      { cause: error },
-    );
+    const message = `Cannot run buildah in namespaces of its own: ${messageOf(error)}`;
+    throw new ServiceError("SETUP_FAILED", message, { cause: error });
   }
+}
+
+/** Undefined for a storage that is not of this boot. */
+async function readHostFacts(deps: StorageDeps): Promise<HostFacts | undefined> {
+  const text = await readIfExists(hostFactsPath(deps));
+  if (text === undefined) return undefined;
+  const facts = hostFacts.parse(JSON.parse(text));
+  return facts.bootId === (await readFile(BOOT_ID, "utf8")) ? facts : undefined;
 }
 
 function runWithDriver(
@@ -215,14 +235,19 @@ async function readIfExists(file: string): Promise<string | undefined> {
   }
 }
 
-async function readdirIfExists(directory: string): Promise<string[]> {
+/** Reads a file that belongs to the builds' user, so may be anything; empty when it is no file or there is none. */
+async function readList(file: string): Promise<string> {
   try {
-    return await readdir(directory);
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    await using handle = await open(file, flags);
+    const facts = await handle.stat();
+    if (!facts.isFile() || facts.size > LIST_LIMIT_BYTES) return "";
+    return await handle.readFile("utf8");
   } catch (error) {
-    if (hasErrorCode(error, "ENOENT")) return [];
+    if (hasErrorCode(error, "ENOENT", "ELOOP")) return "";
     throw error;
   }
 }
 
 const lockPath = ({ storageDir }: StorageDeps) => path.join(storageDir, "lock");
-const inUsePath = ({ storageDir }: StorageDeps) => path.join(storageDir, "in-use");
+const hostFactsPath = ({ storageDir }: StorageDeps) => path.join(storageDir, "host.json");
