@@ -1,6 +1,7 @@
 //! Starts the user's container: one process that is PID 1 of its own namespaces and shares the guest's network.
 
 use crate::children::{Child, Children, Exit, PidNamespace};
+use crate::devices::limit_devices;
 use crate::error::{AgentError, Context, Result};
 use crate::process::{FAILURE_LIMIT, Process, execute, join_app_cgroup, make_pipe, run_child};
 use crate::protocol::ContainerSpec;
@@ -49,6 +50,9 @@ pub struct Started {
 
 /// Starts the container; on return its program runs. The error says which step failed.
 pub async fn start_container(children: &Children, spec: ContainerSpec) -> Result<Started> {
+    if !spec.all_capabilities {
+        limit_devices()?;
+    }
     let (failure, failure_end) = make_pipe()?;
     let (output, output_end) = make_pipe()?;
     let child = children.spawn(PidNamespace::New, || {

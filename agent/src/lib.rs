@@ -9,6 +9,7 @@ pub mod capabilities;
 pub mod children;
 pub mod console;
 pub mod container;
+pub mod devices;
 pub mod diag;
 pub mod error;
 pub mod events;

@@ -145,6 +145,11 @@ function send(
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
   const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body()));
+  // The agent would refuse it and close the connection while most of it is on its way.
+  if (payload !== undefined && payload.length > AGENT_BODY_LIMIT) {
+    const what = `The request is larger than ${AGENT_BODY_LIMIT} bytes`;
+    return Promise.reject(new ServiceError("VALIDATION_FAILED", what));
+  }
   return new Promise((resolve, reject) => {
     const request = httpRequest({
       ...{ agent: pool, host: address, port, method, path, signal },

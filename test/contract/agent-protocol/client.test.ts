@@ -157,6 +157,16 @@ test("other calls are not sent twice", async (context) => {
   assert.equal(received.length, 1);
 });
 
+test("a request that the agent would refuse for its size is not sent", async (context) => {
+  const { guest, received } = await pair(context, answer("{}"));
+  const args = ["true", "x".repeat(4 * 1024 * 1024)];
+  await assert.rejects(
+    guest.exec({ args, timeoutMs: 1000 }, signal()),
+    failsWith("VALIDATION_FAILED", /larger/),
+  );
+  assert.equal(received.length, 0);
+});
+
 test("logs tell where they start and where to go on", async (context) => {
   const { guest, received } = await pair(
     context,
