@@ -176,7 +176,7 @@ async function bootAndSnapshot(deps: BuildDeps, boot: BootRequest, signal: Abort
     deps,
     {
       ...{ vmmId, microvmId: null, imageRef: request.imageRef, slotIndex: slot.index },
-      ...{ memoryPath: image.memory, hardware: null },
+      ...{ memoryPath: image.memory, hardware: null, phase: "launching" },
     },
     acquired,
   );

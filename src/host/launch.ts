@@ -9,7 +9,13 @@ import type { EgressPolicy, Slot, SlotPool } from "../network/slot.ts";
 import type { VmDriver, Vmm } from "../vmm/driver.ts";
 import type { ImageRef } from "./host.ts";
 import { type ImageFiles, type ImageManifest } from "./image-files.ts";
-import { removeVmmRecord, vmmRunDir, writeVmmRecord } from "./vmm-records.ts";
+import {
+  markLaunched,
+  removeVmmRecord,
+  type VmmRecord,
+  vmmRunDir,
+  writeVmmRecord,
+} from "./vmm-records.ts";
 
 export interface LaunchDeps {
   readonly driver: VmDriver;
@@ -61,7 +67,8 @@ export async function launchVmm(
   try {
     await using acquired = new AsyncDisposableStack();
     const slot = await leaseSlot(deps, request.egress, acquired, signal);
-    await recordVmm(deps, recordOf(request, slot), acquired);
+    const record = recordOf(request, slot);
+    await recordVmm(deps, record, acquired);
     const vmm = acquired.use(
       await deps.driver.restore(
         {
@@ -85,6 +92,7 @@ export async function launchVmm(
     guestRan = true;
     await vmm.resume(signal);
     await guest.restored(freshIdentity(), signal);
+    await markLaunched(deps.vmmsDir, record);
     return assemble(vmm, slot, guest, acquired.move());
   } catch (error) {
     throw withGuestRan(error, guestRan);
@@ -106,7 +114,7 @@ export async function leaseSlot(
 /** Writes a VMM's record and registers its removal. */
 export async function recordVmm(
   deps: LaunchDeps,
-  record: Parameters<typeof writeVmmRecord>[1],
+  record: VmmRecord,
   acquired: AsyncDisposableStack,
 ): Promise<void> {
   acquired.defer(() => removeVmmRecord(deps.vmmsDir, record.vmmId));
@@ -123,8 +131,9 @@ export function assemble(
   return { vmm, slot, guest, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }
 
-function recordOf(request: LaunchRequest, slot: Slot) {
+function recordOf(request: LaunchRequest, slot: Slot): VmmRecord {
   return {
+    phase: "launching",
     vmmId: request.vmmId,
     microvmId: request.microvmId,
     imageRef: request.imageRef,

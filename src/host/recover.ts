@@ -14,7 +14,13 @@ import {
   microvmFiles,
   unmarkUsed,
 } from "./microvm-files.ts";
-import { readVmmRecords, removeVmmRecord, vmmRunDir, type VmmRecord } from "./vmm-records.ts";
+import {
+  markLaunched,
+  readVmmRecords,
+  removeVmmRecord,
+  vmmRunDir,
+  type VmmRecord,
+} from "./vmm-records.ts";
 
 export interface RecoverDeps extends LaunchDeps {
   readonly imagesDir: string;
@@ -93,14 +99,18 @@ async function adoptRunning(
   const guest = acquired.use(
     deps.connectGuest({ address: slot.address, secret: manifest.agentSecret }),
   );
-  // The launch may have been cut off before the guest was told that it is a clone; telling it twice does no harm.
-  await guest.restored(freshIdentity(), signal);
+  // A guest that was cut off before it heard that it is a clone hears it now. One that knows is left alone: being told
+  // again would cost it its connections.
+  if (record.phase === "launching") {
+    await guest.restored(freshIdentity(), signal);
+    await markLaunched(deps.vmmsDir, record);
+  }
   return assemble(vmm, slot, guest, acquired.move());
 }
 
 /**
- * A running guest is kept. A paused one was in the middle of a suspend: with its state saved it is done with, without
- * it goes on. One that was still loading never ran: its saved state, if it had one, is as good as before.
+ * A running guest is kept. A paused one that was launched was in the middle of a suspend: with its state saved it is done
+ * with, without it goes on. One whose launch was cut off never ran, so its saved state, if it had one, is as good as before.
  */
 async function isWorthKeeping(
   deps: RecoverDeps,
@@ -111,20 +121,14 @@ async function isWorthKeeping(
   const files = microvmFiles(deps.microvmsDir, record.microvmId ?? "");
   const status = await vmm.status(signal);
   if (status === "running") return true;
-  if (status !== "paused" || (await hasSavedState(files))) return false;
-  if (await wasLoading(deps, record)) {
+  if (record.phase === "launching") {
     await vmm[Symbol.asyncDispose]();
     await unmarkUsed(files);
     return false;
   }
+  if (status !== "paused" || (await hasSavedState(files))) return false;
   await vmm.resume(signal);
   return true;
-}
-
-/** A VMM that ran has dropped its `used` state; one that still has it was stopped between loading and running. */
-async function wasLoading(deps: RecoverDeps, record: VmmRecord): Promise<boolean> {
-  const files = microvmFiles(deps.microvmsDir, record.microvmId ?? "");
-  return hasSavedState({ ...files, saved: files.used });
 }
 
 /** Removes files of microVMs that neither run nor have a saved state; returns the ids of those that are suspended. */

@@ -23,6 +23,8 @@ const recordSchema = z.object({
   microvmId: z.string().nullable(),
   imageRef: z.string(),
   slotIndex: z.number().int(),
+  /** `launching` until the guest runs and knows that it is a clone; builds stay so. */
+  phase: z.enum(["launching", "running"]),
   memoryPath: z.string(),
   /** Null for a VMM that was booted; such a one is never adopted. */
   hardware: hardwareSchema.nullable(),
@@ -41,6 +43,15 @@ export async function writeVmmRecord(vmmsDir: string, record: VmmRecord): Promis
   await mkdir(vmmsDir, { recursive: true, mode: 0o711 });
   const directory = vmmRunDir(vmmsDir, record.vmmId);
   await mkdir(directory, { mode: 0o700 });
+  await replaceRecord(vmmsDir, record);
+}
+
+/** Records that the launch is complete: from now on the guest is taken over as it is. */
+export async function markLaunched(vmmsDir: string, record: VmmRecord): Promise<void> {
+  await replaceRecord(vmmsDir, { ...record, phase: "running" });
+}
+
+async function replaceRecord(vmmsDir: string, record: VmmRecord): Promise<void> {
   const file = recordFile(vmmsDir, record.vmmId);
   await writeFile(`${file}.tmp`, JSON.stringify(record), { mode: 0o600 });
   await rename(`${file}.tmp`, file);

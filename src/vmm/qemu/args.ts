@@ -134,7 +134,9 @@ function disk(name: string, file: string, options: string, address: string): str
 }
 
 function kernelCommandLine(hardware: VmHardware, extra: readonly string[]): string {
-  const words = ["console=ttyS0", "quiet", "loglevel=4", "panic=-1", "reboot=t", "tsc=reliable"];
+  const words = ["console=ttyS0", "quiet", "loglevel=4", "reboot=t", "tsc=reliable"];
+  // A kernel that went wrong ends the VM at once instead of leaving a guest that only looks alive.
+  words.push("oops=panic", "panic=-1");
   // Huge pages would turn one written byte into 2 MiB of dirty memory to save at suspend.
   words.push("transparent_hugepage=madvise", "random.trust_cpu=on");
   // Emulated CPUs do not speculate, so the kernel's defences against it only cost time there.
