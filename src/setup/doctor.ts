@@ -144,7 +144,6 @@ function kernelChecks(deps: DoctorDeps): Check[] {
   const rules =
     "table inet torpor_doctor { set s { type ipv4_addr; flags interval; }\n" +
     "chain c { type nat hook postrouting priority srcnat; ip saddr @s masquerade; }; }\n";
-  const isolated = ["unshare", "--net", "--mount"];
   return [
     tunCheck(),
     attempt(
@@ -157,11 +156,12 @@ function kernelChecks(deps: DoctorDeps): Check[] {
       "nftables",
       "address translation can be set up",
       "modprobe nf_tables nft_masq",
-      [...isolated, "nft", "-f", "-"],
+      ["unshare", "--net", "nft", "-f", "-"],
       rules,
     ),
     attempt("overlayfs", "an overlay can be mounted", "modprobe overlay", [
-      ...isolated,
+      "unshare",
+      "--mount",
       "sh",
       "-c",
       overlay,

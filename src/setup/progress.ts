@@ -1,9 +1,9 @@
 // Tells the person at the terminal which step is at work and for how long. One line at a time, fit for a log file too.
 
 export interface StepProgress {
-  /** What the step is doing, said again with the elapsed time while nothing else is said. */
+  /** What the step is doing; said again with the elapsed time while no program says more. */
   doing(what: string): void;
-  /** Raw output of a program; its last line shows in the reminders. */
+  /** Raw output of a program; its last line takes that place. */
   output(chunk: string): void;
 }
 
@@ -31,8 +31,7 @@ export function createProgress(deps: ProgressDeps, total: number): Progress {
       let current = "";
       let lastOutput = "";
       const remind = () => {
-        const detail = [current, lastOutput].filter((text) => text !== "").join(": ");
-        deps.write(`${label}: ${detail || "at work"} (${elapsed()} so far)`);
+        deps.write(`${label}: ${lastOutput || current || "at work"} (${elapsed()} so far)`);
       };
       const reminder = setInterval(remind, REMINDER_MS);
       try {
