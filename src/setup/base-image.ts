@@ -63,6 +63,7 @@ const CUSTOMIZE = [
   'chroot "$1" update-ca-certificates',
   'rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/sources.list"',
   'rm -f "$1"/var/lib/dpkg/*-old "$1"/var/cache/debconf/*-old "$1/var/cache/ldconfig/aux-cache"',
+  'rm -f "$1"/var/cache/apt/*.bin',
   'find "$1/var/log" -type f -delete',
 ];
 
