@@ -1,0 +1,85 @@
+// S3's XML: written by hand, because it is flat; read by a parser that resolves no entities of its own making.
+
+import { XMLParser, XMLValidator } from "fast-xml-parser";
+import { s3Error } from "../../artifacts/s3-errors.ts";
+
+export const S3_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/";
+
+/** An element's content: text, a number, or more elements. Undefined leaves the element out. */
+export type XmlValue = string | number | boolean | undefined | readonly XmlElement[];
+export type XmlElement = readonly [name: string, value: XmlValue];
+
+/** A document with one root element; `namespace` goes on it. */
+export function xmlDocument(root: XmlElement, namespace?: string): string {
+  const [name, value] = root;
+  const attribute = namespace === undefined ? "" : ` xmlns="${namespace}"`;
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<${name}${attribute}>${xmlContent(value)}</${name}>`;
+}
+
+function xmlContent(value: XmlValue): string {
+  if (typeof value === "object") return value.map(xmlElement).join("");
+  return escapeXml(String(value ?? ""));
+}
+
+function xmlElement([name, value]: XmlElement): string {
+  return value === undefined ? "" : `<${name}>${xmlContent(value)}</${name}>`;
+}
+
+/** Escapes markup, and control characters as S3 does although XML 1.0 has no word for most of them. */
+function escapeXml(text: string): string {
+  return text.replace(/[&<>"'\u0000-\u0008\u000a-\u001f\u007f]/g, (character) => {
+    return MARKUP[character] ?? `&#x${character.charCodeAt(0).toString(16)};`;
+  });
+}
+
+const MARKUP: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&apos;",
+};
+
+/** A parsed element: its text, or its children by name, each a list. */
+export type XmlNode = string | { readonly [name: string]: readonly XmlNode[] };
+
+/** Parses a document whose root is `root`. Throws MalformedXML. */
+export function parseXml(text: string, root: string): XmlNode {
+  // A document type could define entities; S3's documents have none.
+  if (text.includes("<!") || XMLValidator.validate(text) !== true) throw s3Error("MalformedXML");
+  const parser = new XMLParser({
+    ignoreAttributes: true,
+    parseTagValue: false,
+    trimValues: false,
+    removeNSPrefix: true,
+    ignoreDeclaration: true,
+    alwaysCreateTextNode: false,
+    isArray: () => true,
+    // Keys hold escaped control characters.
+    htmlEntities: true,
+  });
+  const parsed: unknown = parser.parse(text);
+  const [node] = toNode(parsed, root);
+  if (node === undefined) throw s3Error("MalformedXML");
+  return node;
+}
+
+function toNode(parent: unknown, name: string): readonly XmlNode[] {
+  if (typeof parent !== "object" || parent === null) return [];
+  const value: unknown = (parent as Record<string, unknown>)[name];
+  // The parser has made strings and arrays of records; `isArray` above says so.
+  return Array.isArray(value) ? (value as readonly XmlNode[]) : [];
+}
+
+/** Children of a node with this name. */
+export function childrenOf(node: XmlNode, name: string): readonly XmlNode[] {
+  return toNode(node, name);
+}
+
+/** The text of a node's only child with this name; undefined when there is none. Throws MalformedXML for several. */
+export function textOfChild(node: XmlNode, name: string): string | undefined {
+  const [child, ...more] = childrenOf(node, name);
+  if (child === undefined) return undefined;
+  if (more.length > 0 || typeof child !== "string") throw s3Error("MalformedXML");
+  return child;
+}
