@@ -108,7 +108,7 @@ async function startService(
       {
         ...{ microvms: domain.microvms, images: domain.images, tokens, clock, log },
         findKey: rootKey.findKey,
-        s3: createS3Handler({ artifacts: artifacts.store, log }),
+        s3: createS3Handler({ artifacts: artifacts.store, findKey: rootKey.findKey, clock, log }),
         ingressAuthority: (region) => `lambda-microvm.${region}.localhost:${ingress.address.port}`,
         cursorKey: randomBytes(32),
       },
