@@ -68,7 +68,8 @@ export async function buildDockerfile(
 
 // The values of build arguments come in the environment under names that mean nothing to the programs on the way, and
 // get their own names only here, among processes that could do no harm with them; a command line would show them to every
-// user of the host. Both outputs go one way to keep their order.
+// user of the host. Both outputs go one way to keep their order. "host" is the network namespace that buildah is in. The
+// two dropped capabilities are of no use without being root of the host, but for leaving a chroot.
 const BUILD = `exec 2>&1
 set -eu
 for name in "$@"; do
@@ -76,7 +77,7 @@ for name in "$@"; do
   unset "${ARGUMENT_PREFIX}$name"
 done
 set -- $(for name in "$@"; do printf ' --build-arg %s' "$name"; done)
-buildah build --isolation chroot --format docker --layers --force-rm --pull=false \\
+buildah build --isolation chroot --network host --format docker --layers --force-rm --pull=false \\
   --cap-drop CAP_MKNOD,CAP_SYS_CHROOT ${SIGNATURE_POLICY} \\
   --iidfile ${SANDBOX_TOP}/result/image-id --file ${SANDBOX_TOP}/context/Dockerfile \\
   "$@" ${SANDBOX_TOP}/context || exit ${BUILDAH_FAILED}

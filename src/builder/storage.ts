@@ -149,7 +149,8 @@ async function prepareDirectory(storageDir: string): Promise<void> {
     lock: "",
     "registries.conf": REGISTRIES_CONF,
     "policy.json": POLICY,
-    "containers.conf": "",
+    // Names that this host gives to addresses are not the build's affair.
+    "containers.conf": '[containers]\nbase_hosts_file = "none"\n',
     "storage.conf": STORAGE_CONF,
   };
   for (const [name, text] of Object.entries(files)) {
