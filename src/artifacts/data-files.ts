@@ -139,18 +139,20 @@ export class DataFiles implements AsyncDisposable {
       return;
     }
     this.#pins.delete(fileId);
-    if (this.#unwanted.delete(fileId)) this.#remove(fileId);
+    if (this.#unwanted.delete(fileId)) void this.#remove(fileId);
   }
 
-  /** Removes files that no record names any more, as soon as nobody reads them. */
-  release(fileIds: readonly string[]): void {
+  /** Removes files that no record names any more; those that are being read, later. */
+  async release(fileIds: readonly string[]): Promise<void> {
+    const free: string[] = [];
     for (const fileId of fileIds) {
       if (this.#pins.has(fileId)) this.#unwanted.add(fileId);
-      else this.#remove(fileId);
+      else free.push(fileId);
     }
+    for (const fileId of free) await this.#remove(fileId);
   }
 
-  #remove(fileId: string): void {
+  #remove(fileId: string): Promise<void> {
     const removal = rm(this.#pathOf(fileId), { force: true })
       .catch((error: unknown) => {
         // Nothing refers to the file, so the sweep of the next start takes it.
@@ -158,6 +160,7 @@ export class DataFiles implements AsyncDisposable {
       })
       .finally(() => this.#removals.delete(removal));
     this.#removals.add(removal);
+    return removal;
   }
 
   /** The bytes of `range` over all segments, pinned until the stream closes. */

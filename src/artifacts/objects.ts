@@ -27,12 +27,12 @@ export interface OpenObject extends Disposable {
 }
 
 export interface Objects {
-  /** Adopts the staged file. Throws NoSuchBucket and what the precondition throws. */
-  put(ref: ObjectRef, object: NewObject, precondition?: Precondition): ObjectRecord;
+  /** Adopts the staged file. Rejects NoSuchBucket and what the precondition throws. */
+  put(ref: ObjectRef, object: NewObject, precondition?: Precondition): Promise<ObjectRecord>;
   /** Throws NoSuchBucket and NoSuchKey. */
   open(ref: ObjectRef): OpenObject;
-  /** Throws NoSuchBucket; an object that is not there is deleted already. */
-  delete(ref: ObjectRef, precondition?: Precondition): void;
+  /** All or none. Rejects NoSuchBucket; an object that is not there is deleted already. */
+  delete(ref: BucketRef, keys: readonly string[], precondition?: Precondition): Promise<void>;
   /** Throws NoSuchBucket. */
   list(ref: BucketRef, query: ListQuery): ListPage;
 }
@@ -41,7 +41,7 @@ export interface Objects {
 export function createObjects(deps: IndexDeps): Objects {
   const { db, objects, files, now } = deps;
   return {
-    put(ref, { staged, description, checksum }, precondition) {
+    async put(ref, { staged, description, checksum }, precondition) {
       const { fileId, sizeBytes, md5 } = staged;
       const object: ObjectRecord = {
         ...{ key: ref.key, sizeBytes, etag: md5, lastModified: now(), checksum },
@@ -50,7 +50,7 @@ export function createObjects(deps: IndexDeps): Objects {
       };
       const replaced = inTransaction(db, () => replaceObject(deps, ref, object, precondition));
       staged.adopt();
-      files.release(replaced);
+      await files.release(replaced);
       return object;
     },
     open(ref) {
@@ -62,15 +62,17 @@ export function createObjects(deps: IndexDeps): Objects {
         [Symbol.dispose]: () => pin[Symbol.dispose](),
       };
     },
-    delete(ref, precondition) {
+    async delete(ref, keys, precondition) {
       const released = inTransaction(db, () => {
         requireBucket(deps, ref);
-        const current = objects.findObject(ref);
-        precondition?.(current);
-        objects.removeObject(ref);
-        return fileIdsOf(current);
+        return keys.flatMap((key) => {
+          const current = objects.findObject({ ...ref, key });
+          precondition?.(current);
+          objects.removeObject({ ...ref, key });
+          return fileIdsOf(current);
+        });
       });
-      files.release(released);
+      await files.release(released);
     },
     list: (ref, query) =>
       reading(() => {

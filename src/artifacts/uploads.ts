@@ -54,12 +54,17 @@ export interface Uploads {
   ): UploadRecord;
   /** Throws NoSuchUpload. */
   get(ref: UploadRef): UploadRecord;
-  /** Adds or replaces a part and adopts the staged file. Throws NoSuchUpload. */
-  putPart(ref: UploadRef, number: number, staged: StagedFile, checksum: Checksum | null): void;
-  /** Turns the parts into the object. Throws NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall and others. */
-  complete(ref: UploadRef, completion: Completion): ObjectRecord;
-  /** Throws NoSuchUpload. */
-  abort(ref: UploadRef): void;
+  /** Adds or replaces a part and adopts the staged file. Rejects NoSuchUpload. */
+  putPart(
+    ref: UploadRef,
+    number: number,
+    staged: StagedFile,
+    checksum: Checksum | null,
+  ): Promise<void>;
+  /** Turns the parts into the object. Rejects NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall and others. */
+  complete(ref: UploadRef, completion: Completion): Promise<ObjectRecord>;
+  /** Rejects NoSuchUpload. */
+  abort(ref: UploadRef): Promise<void>;
   /** At most `limit` parts with a number above `after`. */
   listParts(ref: UploadRef, after: number, limit: number): PartRecord[];
   /** At most `limit` uploads after `position` whose key begins with `prefix`. */
@@ -81,7 +86,7 @@ export function createUploads(deps: IndexDeps): Uploads {
         return upload;
       }),
     get: (ref) => reading(() => requireUpload(deps, ref)),
-    putPart(ref, number, staged, checksum) {
+    async putPart(ref, number, staged, checksum) {
       const { fileId, sizeBytes, md5 } = staged;
       const replaced = inTransaction(db, () => {
         requireUpload(deps, ref);
@@ -91,19 +96,19 @@ export function createUploads(deps: IndexDeps): Uploads {
         return current === undefined ? [] : [current.fileId];
       });
       staged.adopt();
-      files.release(replaced);
+      await files.release(replaced);
     },
-    complete(ref, completion) {
+    async complete(ref, completion) {
       const { object, unneeded } = inTransaction(db, () => completeUpload(deps, ref, completion));
-      files.release(unneeded);
+      await files.release(unneeded);
       return object;
     },
-    abort(ref) {
+    async abort(ref) {
       const released = inTransaction(db, () => {
         requireUpload(deps, ref);
         return dropUpload(deps, ref.uploadId);
       });
-      files.release(released);
+      await files.release(released);
     },
     listParts: (ref, after, limit) =>
       reading(() => {

@@ -82,7 +82,7 @@ interface Exchange {
 
 async function refuse(log: Log, exchange: Exchange, error: unknown): Promise<void> {
   const { request, response, requestId } = exchange;
-  if (response.headersSent || response.destroyed || request.destroyed) {
+  if (response.headersSent || response.destroyed || request.socket.destroyed) {
     log.debug("S3 exchange cut off", { requestId, error });
     response.destroy();
     return;

@@ -1,8 +1,7 @@
 // Listing of a bucket's objects, in both versions, and deletion of many at once.
 
 import type { ListEntry, ListQuery } from "../../artifacts/listing.ts";
-import { S3_ERRORS, s3Error } from "../../artifacts/s3-errors.ts";
-import { isServiceError } from "../../errors.ts";
+import { s3Error } from "../../artifacts/s3-errors.ts";
 import {
   bucketRef,
   header,
@@ -137,22 +136,15 @@ export async function deleteObjects({ artifacts }: S3Deps, call: S3Call): Promis
   const document = parseXml(await documentBody(call, MAX_DOCUMENT_BYTES), "Delete");
   const named = childrenOf(document, "Object");
   if (named.length === 0 || named.length > MAX_DELETIONS) throw s3Error("MalformedXML");
-  const isQuiet = textOfChild(document, "Quiet") === "true";
-  const ref = bucketRef(call);
-  artifacts.buckets.get(ref);
-  const results = named.map((node): XmlElement | undefined => {
-    const key = textOfChild(node, "Key");
+  const keys = named.map((node) => {
+    const [key, version = "null"] = [textOfChild(node, "Key"), textOfChild(node, "VersionId")];
     if (key === undefined || key === "") throw s3Error("MalformedXML");
-    const version = textOfChild(node, "VersionId");
-    try {
-      if (version !== undefined && version !== "null") throw s3Error("NotImplemented");
-      artifacts.objects.delete({ ...ref, key });
-      return isQuiet ? undefined : ["Deleted", [["Key", key]]];
-    } catch (error) {
-      return deletionError(key, error);
-    }
+    if (version !== "null") throw s3Error("NotImplemented", "Versions are not implemented");
+    return key;
   });
-  const elements = results.filter((element) => element !== undefined);
+  await artifacts.objects.delete(bucketRef(call), keys);
+  const isQuiet = textOfChild(document, "Quiet") === "true";
+  const elements = isQuiet ? [] : keys.map((key): XmlElement => ["Deleted", [["Key", key]]]);
   return { status: 200, body: xmlDocument(["DeleteResult", elements], S3_NAMESPACE) };
 }
 
@@ -160,18 +152,4 @@ function hasChecksum({ headers }: S3Call): boolean {
   return Object.keys(headers).some(
     (name) => name.startsWith("x-amz-checksum-") || name === "x-amz-trailer",
   );
-}
-
-function deletionError(key: string, error: unknown): XmlElement {
-  if (!isServiceError(error)) throw error;
-  const { s3Code } = error.details;
-  const isKnown = typeof s3Code === "string" && Object.hasOwn(S3_ERRORS, s3Code);
-  return [
-    "Error",
-    [
-      ["Key", key],
-      ["Code", isKnown ? s3Code : "InternalError"],
-      ["Message", isKnown ? error.message : S3_ERRORS.InternalError.message],
-    ],
-  ];
 }

@@ -106,7 +106,7 @@ export async function uploadPart({ artifacts, limits }: S3Deps, call: S3Call): P
       "InvalidRequest",
       `Checksum Type mismatch occurred, expected checksum Type: ${wanted.toLowerCase()}, actual checksum Type: ${checksum?.algorithm.toLowerCase() ?? "null"}`,
     );
-  artifacts.uploads.putPart(ref, number, staged, checksum);
+  await artifacts.uploads.putPart(ref, number, staged, checksum);
   return { status: 200, headers: { etag: quoted(staged.md5), ...partHeaders(checksum) } };
 }
 
@@ -140,7 +140,7 @@ export async function completeMultipartUpload(
   );
   const nodes = childrenOf(parseXml(document, "CompleteMultipartUpload"), "Part");
   if (nodes.length === 0 || nodes.length > MAX_PARTS) throw s3Error("MalformedXML");
-  const { etag, checksum } = artifacts.uploads.complete(ref, {
+  const { etag, checksum } = await artifacts.uploads.complete(ref, {
     parts: nodes.map((node) => namedPart(node, wanted?.algorithm)),
     precondition: writePrecondition(call.headers),
     expected: {
@@ -189,9 +189,9 @@ function expectedSize(text: string | undefined): number | undefined {
 }
 
 /** DELETE /bucket/key?uploadId */
-export function abortMultipartUpload({ artifacts }: S3Deps, call: S3Call): Promise<S3Reply> {
-  artifacts.uploads.abort(uploadRef(call));
-  return Promise.resolve({ status: 204 });
+export async function abortMultipartUpload({ artifacts }: S3Deps, call: S3Call): Promise<S3Reply> {
+  await artifacts.uploads.abort(uploadRef(call));
+  return { status: 204 };
 }
 
 /** GET /bucket/key?uploadId */

@@ -4,7 +4,15 @@ import type { Checksum } from "../../artifacts/checksums.ts";
 import type { ByteRange } from "../../artifacts/data-files.ts";
 import type { ObjectDescription, ObjectRecord } from "../../artifacts/records.ts";
 import { s3Error } from "../../artifacts/s3-errors.ts";
-import { header, objectRef, parseTarget, type S3Call, type S3Deps, type S3Reply } from "./call.ts";
+import {
+  bucketRef,
+  header,
+  objectRef,
+  parseTarget,
+  type S3Call,
+  type S3Deps,
+  type S3Reply,
+} from "./call.ts";
 import { isUnmodified, parseRange, writePrecondition } from "./conditions.ts";
 import { describeObject, descriptionHeaders, STORED_HEADERS } from "./description.ts";
 import { checksumHeader, uploadBody } from "./payload.ts";
@@ -24,7 +32,11 @@ export async function putObject({ artifacts, limits }: S3Deps, call: S3Call): Pr
     signal,
   );
   const checksum = body.checksum();
-  const { etag } = artifacts.objects.put(ref, { staged, description, checksum }, precondition);
+  const { etag } = await artifacts.objects.put(
+    ref,
+    { staged, description, checksum },
+    precondition,
+  );
   return { status: 200, headers: { etag: quoted(etag), ...checksumHeaders(checksum) } };
 }
 
@@ -55,13 +67,10 @@ function readObject({ artifacts }: S3Deps, call: S3Call, withBody: boolean): Pro
 }
 
 /** DELETE /bucket/key */
-export function deleteObject({ artifacts }: S3Deps, call: S3Call): Promise<S3Reply> {
-  const ifMatch = header(call.headers, "if-match");
-  artifacts.objects.delete(
-    objectRef(call),
-    ifMatch === undefined ? undefined : writePrecondition(call.headers),
-  );
-  return Promise.resolve({ status: 204 });
+export async function deleteObject({ artifacts }: S3Deps, call: S3Call): Promise<S3Reply> {
+  const precondition = writePrecondition(call.headers);
+  await artifacts.objects.delete(bucketRef(call), [call.key], precondition);
+  return { status: 204 };
 }
 
 /** PUT /bucket/key with x-amz-copy-source */
@@ -89,7 +98,7 @@ export async function copyObject({ artifacts, limits }: S3Deps, call: S3Call): P
   const description: ObjectDescription = directive === "COPY" ? record : describeObject(headers);
   // A composite checksum speaks of parts that the copy does not have.
   const checksum = record.checksum?.type === "FULL_OBJECT" ? record.checksum : null;
-  const copy = artifacts.objects.put(
+  const copy = await artifacts.objects.put(
     objectRef(call),
     { staged, description: pickDescription(description), checksum },
     writePrecondition(headers),

@@ -45,7 +45,7 @@ export type XmlNode = string | { readonly [name: string]: readonly XmlNode[] };
 
 /** Parses a document whose root is `root`. Throws MalformedXML. */
 export function parseXml(text: string, root: string): XmlNode {
-  // A document type could define entities; S3's documents have none.
+  // A document type could define entities; S3's documents have none, nor comments or CDATA.
   if (text.includes("<!") || XMLValidator.validate(text) !== true) throw s3Error("MalformedXML");
   const parser = new XMLParser({
     ignoreAttributes: true,
@@ -53,14 +53,13 @@ export function parseXml(text: string, root: string): XmlNode {
     trimValues: false,
     removeNSPrefix: true,
     ignoreDeclaration: true,
-    alwaysCreateTextNode: false,
     isArray: () => true,
-    // Keys hold escaped control characters.
-    htmlEntities: true,
+    // The parser drops references to control characters, and a key without them is another key.
+    processEntities: false,
   });
   const parsed: unknown = parser.parse(text);
-  const [node] = toNode(parsed, root);
-  if (node === undefined) throw s3Error("MalformedXML");
+  const [node, ...more] = toNode(parsed, root);
+  if (node === undefined || more.length > 0) throw s3Error("MalformedXML");
   return node;
 }
 
@@ -81,5 +80,18 @@ export function textOfChild(node: XmlNode, name: string): string | undefined {
   const [child, ...more] = childrenOf(node, name);
   if (child === undefined) return undefined;
   if (more.length > 0 || typeof child !== "string") throw s3Error("MalformedXML");
-  return child;
+  return unescapeXml(child);
+}
+
+function unescapeXml(text: string): string {
+  return text.replace(/&([^;&]{0,10})(;?)/g, (_, name: string, end: string) => {
+    const named = Object.entries(MARKUP).find(([, escape]) => escape === `&${name}${end}`);
+    if (named !== undefined) return named[0];
+    const found = /^#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}))$/.exec(name);
+    const [hex, decimal] = [found?.[1], found?.[2]];
+    const code = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16);
+    const isSurrogate = code >= 0xd800 && code <= 0xdfff;
+    if (end === "" || isSurrogate || !(code <= 0x10ffff)) throw s3Error("MalformedXML");
+    return String.fromCodePoint(code);
+  });
 }
