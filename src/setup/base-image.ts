@@ -133,17 +133,24 @@ export async function buildBaseImage(
   const staged = path.join(directory, "staged");
   const tarball = path.join(directory, "layer.tar");
   const sources = path.join(directory, "bootstrap.sources");
+  const scratch = path.join(directory, "scratch");
   await stageFiles(staged, guestSources(archive));
   await writeFile(sources, formatRelease(archive, SUITES));
+  await mkdir(scratch);
   deps.doing(`installing Debian ${CODENAME} into a new root`);
   await deps.run(
-    "env",
-    ["LC_ALL=C", "mmdebstrap", ...bootstrapArguments({ staged, tarball, sources })],
+    // Its mounts and its files go with us when it is cut short: a namespace of its own, a directory of ours.
+    "unshare",
+    [
+      ...["--mount", "--", "env", `TMPDIR=${scratch}`, "mmdebstrap"],
+      ...bootstrapArguments({ staged, tarball, sources }),
+    ],
     { onOutput: deps.onOutput, errorCode: "SETUP_FAILED" },
     signal,
   );
   await rm(staged, { recursive: true });
   await rm(sources);
+  await rm(scratch, { recursive: true });
   await addDeviceDirectory(deps.run, { directory, tarball }, signal);
   deps.doing("making an OCI image of it");
   const digest = await writeOciLayout(directory, tarball, {

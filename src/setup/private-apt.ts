@@ -43,12 +43,7 @@ export async function openPrivateApt(
     "Acquire::Retries=3",
   ].flatMap((option) => ["-o", option]);
   const inApt = (program: string, args: string[], stop: AbortSignal) =>
-    run(
-      "env",
-      ["LC_ALL=C", program, ...options, ...args],
-      { cwd: at("packages"), errorCode: "SETUP_FAILED" },
-      stop,
-    );
+    run(program, [...options, ...args], { cwd: at("packages"), errorCode: "SETUP_FAILED" }, stop);
   await inApt("apt-get", ["update"], signal);
   return {
     archiveState: await readArchiveState(at("lists")),

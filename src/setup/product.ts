@@ -113,7 +113,8 @@ async function buildProduct(
     await renameDurably(temporary, directory);
     return { ...record, directory };
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
+    // Programs of a build that was cut short may still be ending.
+    await rm(temporary, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
     throw error;
   }
 }
