@@ -165,8 +165,11 @@ function readQueryForm({ query, headers }: ReceivedParts): GivenSignature {
 }
 
 /** The only value of a query parameter; undefined when there is none or there are several. */
-export function queryValue(query: readonly QueryParameter[], name: string): string | undefined {
-  const found = query.filter((parameter) => parameter.name === name);
+export function queryValue(
+  query: readonly QueryParameter[],
+  ...names: readonly string[]
+): string | undefined {
+  const found = query.filter((parameter) => names.includes(parameter.name));
   return found.length === 1 ? found[0]?.value : undefined;
 }
 

@@ -48,8 +48,8 @@ const REFUSALS: Readonly<Record<SignatureRefusal, RefusalNames>> = {
 };
 
 /**
- * ACCESS_DENIED with `details.exception`, the name in the REST protocols, and with `details.wireCode` and
- * `details.wireStatus`, those of the service that was asked.
+ * ACCESS_DENIED with `details.exception`, the name in the REST protocols, with `details.s3`, code and status in S3, and
+ * with `details.wireCode` and `details.wireStatus`, those of the service that the signature names.
  */
 export function signatureError(
   refusal: SignatureRefusal,
@@ -59,6 +59,6 @@ export function signatureError(
   const { exception, s3 } = REFUSALS[refusal];
   const [wireCode, wireStatus] = service === "s3" ? s3 : [exception, 403];
   return new ServiceError("ACCESS_DENIED", message, {
-    details: { refusal, exception, wireCode, wireStatus },
+    details: { refusal, exception, s3: { code: s3[0], status: s3[1] }, wireCode, wireStatus },
   });
 }

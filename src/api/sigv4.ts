@@ -236,7 +236,8 @@ function signedPayloadHash(
 ): string {
   if (given.service !== "s3" && body !== undefined) return sha256Hex(body);
   const named =
-    queryValue(query, "X-Amz-Content-Sha256") ??
+    // A header that a client moved into the query keeps the spelling it had there.
+    queryValue(query, "X-Amz-Content-Sha256", "x-amz-content-sha256") ??
     canonicalHeaderValue(headers.get("x-amz-content-sha256") ?? []);
   if (given.service !== "s3") return HASH.test(named) ? named : EMPTY_SHA256;
   if (named !== "") return named;

@@ -91,6 +91,18 @@ export function objectRef({ account, bucket, key }: S3Call): ObjectRef {
   return { account, bucket, key };
 }
 
+/** Parameters of the signature itself. */
+const SIGNATURE_PARAMETERS =
+  /^x-amz-(algorithm|credential|date|expires|signedheaders|signature|security-token|content-sha256)$/;
+
+/** Headers, with those that a presigned URL carries in its query. */
+function allHeaders(headers: IncomingHttpHeaders, query: S3Target["query"]): IncomingHttpHeaders {
+  const moved = [...query]
+    .map(([name, value]) => [name.toLowerCase(), value] as const)
+    .filter(([name]) => name.startsWith("x-amz-") && !SIGNATURE_PARAMETERS.test(name));
+  return { ...Object.fromEntries(moved), ...headers };
+}
+
 /** The call that a verified request makes. */
 export function createCall(
   request: IncomingMessage,
@@ -98,7 +110,8 @@ export function createCall(
   { account, region, payload }: VerifiedSignature,
   signal: AbortSignal,
 ): S3Call {
-  return { ...target, account, region, headers: request.headers, request, payload, signal };
+  const headers = allHeaders(request.headers, target.query);
+  return { ...target, account, region, headers, request, payload, signal };
 }
 
 /** A request header's value. */

@@ -63,15 +63,15 @@ async function answer(
   request: IncomingMessage,
   signal: AbortSignal,
 ): Promise<S3Reply> {
-  const { method = "", url = "", headers, rawHeaders } = request;
+  const { method = "", url = "", rawHeaders } = request;
   const { findKey, clock } = deps;
   const signatureDeps = { findKey, now: () => clock.now() };
   const verified = verifySignature(signatureDeps, { method, url, headers: rawHeaders });
   const target = parseTarget(url);
-  checkHeaders(headers, verified.account);
-  const isCopy = headers["x-amz-copy-source"] !== undefined;
-  const run = findOperation(method, target, isCopy);
-  return run(operationDeps, createCall(request, target, verified, signal));
+  const call = createCall(request, target, verified, signal);
+  checkHeaders(call.headers, verified.account);
+  const isCopy = call.headers["x-amz-copy-source"] !== undefined;
+  return findOperation(method, target, isCopy)(operationDeps, call);
 }
 
 interface Exchange {
@@ -109,17 +109,20 @@ interface Failure {
 function failureOf(error: unknown): Failure {
   const internal = { ...S3_ERRORS.InternalError, code: "InternalError" };
   if (!isServiceError(error)) return internal;
-  const { s3Code, wireCode, wireStatus } = error.details;
+  const { s3Code, s3 } = error.details;
   if (typeof s3Code === "string" && Object.hasOwn(S3_ERRORS, s3Code)) {
     const { status } = S3_ERRORS[s3Code as keyof typeof S3_ERRORS];
     return { status, code: s3Code, message: error.message };
   }
-  if (typeof wireCode === "string" && typeof wireStatus === "number")
-    return { status: wireStatus, code: wireCode, message: error.message };
+  if (isSignatureFailure(s3)) return { ...s3, message: error.message };
   if (error.code === "STORAGE_FULL")
     return { ...S3_ERRORS.InsufficientStorage, code: "InsufficientStorage" };
   if (ERRORS[error.code].status >= 500) return internal;
   return { status: ERRORS[error.code].status, code: "InvalidRequest", message: error.message };
+}
+
+function isSignatureFailure(value: unknown): value is Omit<Failure, "message"> {
+  return typeof value === "object" && value !== null && "code" in value && "status" in value;
 }
 
 function errorReply({ url = "" }: IncomingMessage, requestId: string, failure: Failure): S3Reply {

@@ -86,8 +86,8 @@ export const S3_ROUTES: readonly S3Route[] = [
   route(["CompleteMultipartUpload", "POST", "object"], completeMultipartUpload, ["uploadId"]),
 ];
 
-/** Parameters of signatures, and the operation's name, which some clients add for the log. */
-const IGNORED = /^(x-id$|X-Amz-)/;
+/** Parameters of signatures, headers in the query, and the operation's name, which some clients add for the log. */
+const IGNORED = /^(x-id$|x-amz-)/i;
 
 /** The operation of a request. Throws NotImplemented or MethodNotAllowed. */
 export function findOperation(method: string, target: S3Target, isCopy: boolean): S3Operation {

@@ -19,7 +19,7 @@ export const deps = {
 type Digestible = string | ArrayBuffer | ArrayBufferView;
 
 /** SHA-256 and its HMAC in the form that the SDK wants them. */
-class Sha256 {
+export class Sha256 {
   readonly #hash;
 
   constructor(secret?: Digestible) {
