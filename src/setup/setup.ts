@@ -108,7 +108,8 @@ async function kernelStep(context: StepContext): Promise<Product> {
   let apt: PrivateApt | undefined;
   const openApt = async (signal: AbortSignal) =>
     (apt ??= await openKernelApt(deps.run, scratch.directory, signal));
-  return productStep(context, "guest kernel", "kernel", async (step) => ({
+  // Awaited here: the scratch directory must outlive the step.
+  return await productStep(context, "guest kernel", "kernel", async (step) => ({
     home: dataPaths(context.options.dataDir).assets,
     fingerprint: await kernelFingerprint(),
     async resolveUpstream(signal) {
@@ -151,7 +152,8 @@ async function initramfsStep(
 async function baseImageStep(context: StepContext): Promise<Product> {
   const { deps } = context;
   await using scratch = await createScratch();
-  return productStep(context, "base image", BASE_NAME, async (step) => ({
+  // Awaited here: the scratch directory must outlive the step.
+  return await productStep(context, "base image", BASE_NAME, async (step) => ({
     home: dataPaths(context.options.dataDir).bases,
     fingerprint: await baseImageFingerprint(),
     async resolveUpstream(signal) {
