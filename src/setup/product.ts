@@ -50,7 +50,8 @@ export interface EnsuredProduct {
 }
 
 const RECORD_FILE = "product.json";
-const TEMPORARY_PREFIX = ".building-";
+/** Begins the name of whatever is not complete; removed by `pruneProducts`. */
+export const TEMPORARY_PREFIX = ".building-";
 
 /**
  * Finds the product made from these inputs or makes it. With `refresh` the package archive is asked again even when

@@ -2,7 +2,6 @@
 // there; a step that fails leaves nothing behind and says what to do.
 
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { messageOf, ServiceError } from "../errors.ts";
 import { dataPaths } from "../lib/paths.ts";
@@ -26,7 +25,13 @@ import {
   updateIndexes,
 } from "./packages.ts";
 import type { PrivateApt } from "./private-apt.ts";
-import { ensureProduct, type Product, type ProductSpec, pruneProducts } from "./product.ts";
+import {
+  ensureProduct,
+  type Product,
+  type ProductSpec,
+  pruneProducts,
+  TEMPORARY_PREFIX,
+} from "./product.ts";
 import { createProgress, type Progress, type StepProgress } from "./progress.ts";
 import { readRelease } from "./release.ts";
 import { findRustPackages, lacksRust } from "./rust-toolchain.ts";
@@ -104,13 +109,14 @@ async function installStep({ deps, options, progress, signal }: StepContext): Pr
 
 async function kernelStep(context: StepContext): Promise<Product> {
   const { deps } = context;
-  await using scratch = await createScratch();
+  const home = dataPaths(context.options.dataDir).assets;
+  await using scratch = await createScratch(home, "kernel");
   let apt: PrivateApt | undefined;
   const openApt = async (signal: AbortSignal) =>
     (apt ??= await openKernelApt(deps.run, scratch.directory, signal));
   // Awaited here: the scratch directory must outlive the step.
   return await productStep(context, "guest kernel", "kernel", async (step) => ({
-    home: dataPaths(context.options.dataDir).assets,
+    home,
     fingerprint: await kernelFingerprint(),
     async resolveUpstream(signal) {
       step.doing("asking the Debian mirror for the newest");
@@ -151,10 +157,11 @@ async function initramfsStep(
 
 async function baseImageStep(context: StepContext): Promise<Product> {
   const { deps } = context;
-  await using scratch = await createScratch();
+  const home = dataPaths(context.options.dataDir).bases;
+  await using scratch = await createScratch(home, BASE_NAME);
   // Awaited here: the scratch directory must outlive the step.
   return await productStep(context, "base image", BASE_NAME, async (step) => ({
-    home: dataPaths(context.options.dataDir).bases,
+    home,
     fingerprint: await baseImageFingerprint(),
     async resolveUpstream(signal) {
       step.doing("asking the Debian mirror for its state");
@@ -206,8 +213,10 @@ interface Scratch extends AsyncDisposable {
   readonly directory: string;
 }
 
-async function createScratch(): Promise<Scratch> {
-  const directory = await mkdtemp(path.join(tmpdir(), "torpor-setup-"));
+/** Named like a half-made product, so that the next set-up removes what a killed one left. */
+async function createScratch(home: string, name: string): Promise<Scratch> {
+  await mkdir(home, { recursive: true, mode: 0o755 });
+  const directory = await mkdtemp(path.join(home, `${TEMPORARY_PREFIX}${name}-`));
   return {
     directory,
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
