@@ -63,7 +63,7 @@ export async function pollImageHook(
   const timeoutMs = imageHookTimeoutMs(hooks, hook);
   const deadline = performance.now() + timeoutMs;
   for (;;) {
-    const remaining = deadline - performance.now();
+    const remaining = Math.ceil(deadline - performance.now());
     if (remaining <= 0) throw hookTimedOut(hook, timeoutMs);
     const answer = await callHook(guest, { hook, port, body: "", timeoutMs: remaining }, signal);
     if (answer.outcome === "answered") {

@@ -105,6 +105,8 @@ export function slotRules({ slot, hostAddress }: SlotPlan): string {
     ]),
     ...chain("input", "filter hook input priority filter", "drop", [
       "ct state established,related accept",
+      // While an image is built its RUN steps live in here, and may talk to themselves.
+      'iifname "lo" accept',
       ...REFUSE,
     ]),
     "}",

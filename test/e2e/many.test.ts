@@ -1,6 +1,7 @@
 // Many microVMs of one image at once, and what a guest can and cannot reach.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import net from "node:net";
 import { after, before, describe, test } from "node:test";
 import { SuspendMicrovmCommand } from "@aws-sdk/client-lambda-microvms";
@@ -95,6 +96,7 @@ describe("ten microVMs of one image at once", { timeout: 600_000 }, () => {
 
   test("the guest reaches neither the host, nor other guests, nor private networks", async () => {
     const server = net.createServer((socket) => socket.end()).listen(0, "0.0.0.0");
+    await once(server, "listening");
     try {
       const { port } = server.address() as net.AddressInfo;
       const [first] = microvms;

@@ -3,7 +3,7 @@
 // deadline, and the answer is kept until the machine, QEMU or the kernel changes.
 
 import { spawn } from "node:child_process";
-import { access, constants, readFile } from "node:fs/promises";
+import { access, constants, readFile, realpath } from "node:fs/promises";
 import { z } from "zod";
 import { hasErrorCode } from "../../errors.ts";
 import { writeFileDurably } from "../../lib/files.ts";
@@ -114,7 +114,7 @@ async function runUntil(
 
 async function cacheKey(request: ProbeRequest): Promise<string> {
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-  return `${bootId} ${request.qemuVersion} ${request.kernelPath}`;
+  return `${bootId} ${request.qemuVersion} ${await realpath(request.kernelPath)}`;
 }
 
 async function readCache(cachePath: string): Promise<z.output<typeof cacheSchema> | undefined> {

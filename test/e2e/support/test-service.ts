@@ -79,7 +79,7 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
         throw error;
       } finally {
         await test.service.kill();
-        rmSync(dataDir, { recursive: true, force: true });
+        if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
       }
     },
   };

@@ -25,7 +25,12 @@ my %routes = (
         return 'written';
     },
     '/read' => sub { my ($q) = @_; return slurp("/var/tmp/$q->{key}") },
-    '/dirty' => sub { my ($q) = @_; $ballast = join '', map { chr int rand 256 } 1 .. $q->{kib} * 1024; return length $ballast },
+    '/dirty' => sub {
+        my ($q) = @_;
+        $ballast = '';
+        $ballast .= pack('N', $_) x 1024 for 1 .. $q->{kib} / 4;
+        return length $ballast;
+    },
     '/random' => sub { open my $f, '<:raw', '/dev/urandom' or die; read $f, my $bytes, 16; return unpack 'H*', $bytes },
     '/env' => sub { return join "\n", map {"$_=$ENV{$_}"} sort keys %ENV },
     '/connect' => sub { my ($q) = @_; return try_connect($q->{host}, $q->{port}) },
