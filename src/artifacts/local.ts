@@ -48,6 +48,9 @@ export interface LocalStoreDeps {
   readonly now: () => number;
 }
 
+/** The service's own database already waited for another service to let go of the data directory. */
+const BUSY_TIMEOUT_MS = 250;
+
 /** An upload in parts that was begun longer ago is given up, at start. */
 const UPLOAD_LIFETIME_MS = 7 * 24 * 60 * 60 * 1000;
 
@@ -59,7 +62,7 @@ export async function openLocalStore(
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await using acquired = new AsyncDisposableStack();
   const file = path.join(directory, "index.db");
-  const db = openDatabase(file);
+  const db = openDatabase(file, BUSY_TIMEOUT_MS);
   acquired.defer(() => db.close());
   migrate(db, file, MIGRATIONS);
   const files = acquired.use(await openDataFiles({ log }, path.join(directory, "data")));
