@@ -14,7 +14,6 @@ import {
 } from "./sigv4-canonical.ts";
 import {
   ALGORITHM,
-  formatTimestamp,
   namedService,
   queryValue,
   readSignature,
@@ -23,6 +22,7 @@ import {
   type ReceivedParts,
 } from "./sigv4-credentials.ts";
 import { signatureError } from "./sigv4-errors.ts";
+import { checkTime } from "./sigv4-time.ts";
 
 export type { FindKey };
 
@@ -74,7 +74,6 @@ export interface SignatureDeps {
   readonly now: () => number;
 }
 
-const MAX_SKEW_MS = 15 * 60_000;
 const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /** The service that a request's signature names, unchecked: for routing only. Undefined for an unsigned request. */
@@ -153,62 +152,6 @@ function unknownKey(service: string) {
       ? "The AWS Access Key Id you provided does not exist in our records."
       : "The security token included in the request is invalid.",
   );
-}
-
-function checkTime(given: GivenSignature, now: number): void {
-  const { service, timestamp } = given;
-  const signedAt = parseTimestamp(timestamp);
-  if (Number.isNaN(signedAt))
-    throw signatureError("malformed", service, `'${timestamp}' is not a date and time`);
-  if (timestamp.slice(0, 8) !== given.date)
-    throw signatureError(
-      "scope-mismatch",
-      service,
-      `Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '${given.date}' != '${timestamp.slice(0, 8)}', from '${timestamp}'.`,
-    );
-  if (signedAt - now > MAX_SKEW_MS) throw notYetCurrent(given, now);
-  const lifetimeMs = given.expiresSeconds === undefined ? MAX_SKEW_MS : given.expiresSeconds * 1000;
-  if (now - signedAt > lifetimeMs) throw tooOld(given, now, lifetimeMs);
-}
-
-function notYetCurrent({ form, service, timestamp }: GivenSignature, now: number) {
-  if (service === "s3")
-    return form === "query"
-      ? signatureError("expired", service, "Request is not valid yet")
-      : skewed(service);
-  return signatureError(
-    "skewed",
-    service,
-    `Signature not yet current: ${timestamp} is still later than ${formatTimestamp(now + MAX_SKEW_MS)} (${formatTimestamp(now)} + 15 min.)`,
-  );
-}
-
-function tooOld({ form, service, timestamp }: GivenSignature, now: number, lifetimeMs: number) {
-  if (service === "s3")
-    return form === "query"
-      ? signatureError("expired", service, "Request has expired")
-      : skewed(service);
-  return signatureError(
-    "expired",
-    service,
-    `Signature expired: ${timestamp} is now earlier than ${formatTimestamp(now - lifetimeMs)} (${formatTimestamp(now)} - ${Math.ceil(lifetimeMs / 60_000)} min.)`,
-  );
-}
-
-function skewed(service: string) {
-  return signatureError(
-    "skewed",
-    service,
-    "The difference between the request time and the current time is too large.",
-  );
-}
-
-function parseTimestamp(timestamp: string): number {
-  const iso = timestamp.replace(
-    /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z$/,
-    "$1-$2-$3T$4:$5:$6Z",
-  );
-  return Date.parse(iso);
 }
 
 /** A header that changes what a request does must be under the signature. */

@@ -1,0 +1,63 @@
+// When a signature is valid: around now for a signed header, as long as it says for a presigned query.
+
+import { formatTimestamp, type GivenSignature } from "./sigv4-credentials.ts";
+import { signatureError } from "./sigv4-errors.ts";
+
+const MAX_SKEW_MS = 15 * 60_000;
+
+/** Throws ACCESS_DENIED for a signature of another time, or whose scope names another day than its date. */
+export function checkTime(given: GivenSignature, now: number): void {
+  const { service, timestamp } = given;
+  const signedAt = parseTimestamp(timestamp);
+  if (Number.isNaN(signedAt))
+    throw signatureError("malformed", service, `'${timestamp}' is not a date and time`);
+  if (timestamp.slice(0, 8) !== given.date)
+    throw signatureError(
+      "scope-mismatch",
+      service,
+      `Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '${given.date}' != '${timestamp.slice(0, 8)}', from '${timestamp}'.`,
+    );
+  if (signedAt - now > MAX_SKEW_MS) throw notYetCurrent(given, now);
+  const lifetimeMs = given.expiresSeconds === undefined ? MAX_SKEW_MS : given.expiresSeconds * 1000;
+  if (now - signedAt > lifetimeMs) throw tooOld(given, now, lifetimeMs);
+}
+
+function notYetCurrent({ form, service, timestamp }: GivenSignature, now: number) {
+  if (service === "s3")
+    return form === "query"
+      ? signatureError("expired", service, "Request is not valid yet")
+      : skewed(service);
+  return signatureError(
+    "skewed",
+    service,
+    `Signature not yet current: ${timestamp} is still later than ${formatTimestamp(now + MAX_SKEW_MS)} (${formatTimestamp(now)} + 15 min.)`,
+  );
+}
+
+function tooOld({ form, service, timestamp }: GivenSignature, now: number, lifetimeMs: number) {
+  if (service === "s3")
+    return form === "query"
+      ? signatureError("expired", service, "Request has expired")
+      : skewed(service);
+  return signatureError(
+    "expired",
+    service,
+    `Signature expired: ${timestamp} is now earlier than ${formatTimestamp(now - lifetimeMs)} (${formatTimestamp(now)} - ${Math.ceil(lifetimeMs / 60_000)} min.)`,
+  );
+}
+
+function skewed(service: string) {
+  return signatureError(
+    "skewed",
+    service,
+    "The difference between the request time and the current time is too large.",
+  );
+}
+
+function parseTimestamp(timestamp: string): number {
+  const iso = timestamp.replace(
+    /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z$/,
+    "$1-$2-$3T$4:$5:$6Z",
+  );
+  return Date.parse(iso);
+}
