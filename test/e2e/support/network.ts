@@ -8,10 +8,9 @@ import path from "node:path";
 /** Host of the machine's own Debian mirror: the one public name that every test machine can reach. */
 export function packageMirror(): string {
   const sources = ["/etc/apt/sources.list", ...listSources("/etc/apt/sources.list.d")];
-  const match = sources
-    .map(read)
-    .join("\n")
-    .match(/https?:\/\/([^/\s]*debian[^/\s]*)\/\S*/);
+  const lines = sources.flatMap((file) => read(file).split("\n"));
+  const text = lines.filter((line) => !line.startsWith("#")).join("\n");
+  const match = /https?:\/\/([^/\s]*debian[^/\s]*)\/\S*/.exec(text);
   if (match?.[1] === undefined) throw new Error("The machine's apt sources name no Debian mirror");
   return match[1];
 }
