@@ -100,7 +100,9 @@ function readHeaderForm(parts: ReceivedParts, authorization: string): GivenSigna
   const fields = new Map<string, string>();
   for (const field of authorization.slice(ALGORITHM.length).split(",")) {
     const mark = field.indexOf("=");
-    if (mark > 0) fields.set(field.slice(0, mark).trim(), field.slice(mark + 1).trim());
+    const name = field.slice(0, Math.max(mark, 0)).trim();
+    if (fields.has(name)) throw signatureError("malformed", "", `'${name}' was given twice`);
+    if (mark > 0) fields.set(name, field.slice(mark + 1).trim());
   }
   const service = scopeService(fields.get("Credential")) ?? "";
   const field = (name: string) => {

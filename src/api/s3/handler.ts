@@ -9,6 +9,7 @@ import type { ArtifactStore } from "../../artifacts/local.ts";
 import { S3_ERRORS } from "../../artifacts/s3-errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Log } from "../../lib/log.ts";
+import { signatureError } from "../sigv4-errors.ts";
 import { verifySignature, type FindKey } from "../sigv4.ts";
 import { createCall, parseTarget, type S3Deps, type S3Limits, type S3Reply } from "./call.ts";
 import { checkHeaders } from "./description.ts";
@@ -67,6 +68,9 @@ async function answer(
   const { findKey, clock } = deps;
   const signatureDeps = { findKey, now: () => clock.now() };
   const verified = verifySignature(signatureDeps, { method, url, headers: rawHeaders });
+  // The name that chose the way here was read leniently; a signature for another service does not cover the body.
+  if (verified.service !== "s3")
+    throw signatureError("scope-mismatch", "s3", "Credential should be scoped to service 's3'.");
   const target = parseTarget(url);
   const call = createCall(request, target, verified, signal);
   checkHeaders(call.headers, verified.account);

@@ -63,6 +63,22 @@ describe("a caller", () => {
       assert.deepEqual(await service.dataFiles(), before);
     });
 
+  it("with a signature for another service is refused", async () => {
+    const { host } = new URL(service.endpoint);
+    const signer = new SignatureV4({
+      ...{ credentials: CREDENTIALS, region: REGION, service: "lambda", sha256: Sha256 },
+    });
+    const { headers } = await signer.sign({
+      ...{ method: "GET", path: `/${Bucket}/k`, protocol: "http:", hostname: host },
+      headers: { host },
+    });
+    const sent = { ...headers };
+    delete sent["host"];
+    const answer = await fetch(`${service.endpoint}/${Bucket}/k`, { headers: sent });
+    assert.equal(answer.status, 400);
+    assert.match(await answer.text(), /AuthorizationHeaderMalformed/);
+  });
+
   it("with a clock of another hour is refused", async () => {
     await using ahead = await startService({ skewMs: 3_600_000 });
     await assert.rejects(

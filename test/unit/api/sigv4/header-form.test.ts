@@ -244,6 +244,11 @@ describe("verifySignature of a malformed header", () => {
     ["no signed headers", `${credential}, Signature=ab`, /requires 'SignedHeaders'/],
     ["no signature", `${credential}, SignedHeaders=host`, /requires 'Signature'/],
     ["a short scope", "Credential=AKIA/20261001/x, SignedHeaders=host, Signature=ab", /exactly 5/],
+    [
+      "two credentials",
+      `${credential}, ${credential}, SignedHeaders=host, Signature=ab`,
+      /'Credential' was given twice/,
+    ],
     ["empty header names", `${credential}, SignedHeaders=;;, Signature=ab`, /cannot be read/],
     [
       "a huge header",
