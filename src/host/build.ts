@@ -7,19 +7,17 @@ import { mkdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { ArtifactReader } from "../artifacts/artifacts.ts";
-import { buildRootfs, type OciConfig } from "../builder/build-container.ts";
+import { buildRootfs } from "../builder/build-container.ts";
 import { createDisk } from "../builder/rootfs.ts";
 import { hasErrorCode, isServiceError, messageOf, ServiceError } from "../errors.ts";
 import type { GuestClient } from "../guest/client.ts";
-import type { AgentEvent, ContainerSpec } from "../guest/protocol.ts";
+import type { AgentEvent } from "../guest/protocol.ts";
 import type { SnapshotSizes } from "../images/records.ts";
 import { sizeClassOf } from "../images/size-class.ts";
 import { runCommand } from "../lib/command.ts";
-import { syncFile } from "../lib/files.ts";
-import { GUEST_NETWORK, type Slot } from "../network/slot.ts";
 import type { Assets } from "../setup/assets.ts";
-import type { Vmm } from "../vmm/driver.ts";
 import { openBuildLog, type BuildLog } from "./build-log.ts";
+import { bootAndSnapshot } from "./first-boot.ts";
 import type { BuildRequest, BuildResult } from "./host.ts";
 import {
   imageFiles,
@@ -28,9 +26,8 @@ import {
   type ImageFiles,
   type ImageManifest,
 } from "./image-files.ts";
-import { freshIdentity, launchVmm, leaseSlot, recordVmm, type LaunchDeps } from "./launch.ts";
-import { pollImageHook, waitUntilReady } from "./readiness.ts";
-import { vmmRunDir } from "./vmm-records.ts";
+import { launchVmm, leaseSlot, type LaunchDeps } from "./launch.ts";
+import { pollImageHook } from "./readiness.ts";
 import { appEndReason } from "./watch.ts";
 
 export interface BuildDeps extends LaunchDeps {
@@ -41,9 +38,6 @@ export interface BuildDeps extends LaunchDeps {
   readonly logsDir: string;
   readonly containersDir: string;
 }
-
-/** From the start of the kernel to the agent's first answer: measured 3–6 s under emulation, 64 s when that is nested. */
-const BOOT_TIMEOUT_MS = 180_000;
 
 /** Where the log of a version's build is. */
 export function buildLogPath(logsDir: string, imageRef: string): string {
@@ -155,162 +149,6 @@ async function fetchArtifact(
 ): Promise<void> {
   const artifact = await deps.artifacts.open(uri, signal);
   await pipeline(artifact.body, createWriteStream(archivePath, { mode: 0o600 }), { signal });
-}
-
-interface BootRequest {
-  readonly request: BuildRequest;
-  readonly slot: Slot;
-  readonly image: ImageFiles;
-  readonly assets: Assets;
-  readonly oci: OciConfig;
-  readonly secret: string;
-  readonly log: BuildLog;
-  readonly sizeClass: { readonly peakMiB: number; readonly vcpus: number };
-}
-
-async function bootAndSnapshot(deps: BuildDeps, boot: BootRequest, signal: AbortSignal) {
-  const { request, slot, image, assets, oci, secret, log, sizeClass } = boot;
-  const vmmId = randomUUID();
-  await using acquired = new AsyncDisposableStack();
-  await recordVmm(
-    deps,
-    {
-      ...{ vmmId, microvmId: null, imageRef: request.imageRef, slotIndex: slot.index },
-      ...{ memoryPath: image.memory, hardware: null, phase: "launching" },
-    },
-    acquired,
-  );
-  const vmm = acquired.use(
-    await deps.driver.boot(
-      {
-        ...{ vmmId, runDir: vmmRunDir(deps.vmmsDir, vmmId), placement: slot },
-        ...{ rootfsPath: image.rootfs, diskPath: image.disk, memoryPath: image.memory },
-        ...{ kernelPath: assets.kernelPath, initramfsPath: assets.initramfsPath },
-        ...{ memoryMiB: sizeClass.peakMiB, vcpus: sizeClass.vcpus, kernelArguments: [] },
-      },
-      signal,
-    ),
-  );
-  const guest = acquired.use(deps.connectGuest({ address: slot.address, secret }));
-  await startContainer(guest, vmm, { request, oci, secret }, signal);
-  log.line("the application was started");
-  await untilReadyOrEnded(guest, vmm, boot, signal);
-  await guest.quiesce(signal);
-  await vmm.pause(signal);
-  await vmm.saveDevices(image.devices, signal);
-  await vmm[Symbol.asyncDispose]();
-  // Boot touched and zeroed memory that holds nothing: as holes it costs neither disk nor page cache.
-  await runCommand("fallocate", ["--dig-holes", image.memory], {}, signal);
-  for (const file of [image.memory, image.disk, image.rootfs]) await syncFile(file);
-  return vmm.hardware;
-}
-
-async function startContainer(
-  guest: GuestClient,
-  vmm: Vmm,
-  what: { request: BuildRequest; oci: OciConfig; secret: string },
-  signal: AbortSignal,
-): Promise<void> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(BOOT_TIMEOUT_MS)]);
-  const started = guest.start(
-    {
-      secret: what.secret,
-      container: containerSpec(what.request, what.oci),
-      ...freshIdentity(),
-    },
-    limit,
-  );
-  const ended = vmm.exited.then((exit): never => {
-    throw new ServiceError(
-      "BUILD_FAILED",
-      `The guest ended before its agent answered: ${exit.stderrTail || "see the console in the log"}`,
-    );
-  });
-  ended.catch(() => undefined);
-  started.catch(() => undefined);
-  await Promise.race([started, ended]);
-}
-
-/** The container's environment is the image's own, the service's variables, then the configured ones (spec: section 6). */
-function containerSpec(request: BuildRequest, oci: OciConfig): ContainerSpec {
-  const configured = Object.entries(request.configuration.environmentVariables ?? {});
-  return {
-    args: oci.args,
-    env: [
-      ...oci.env,
-      `AWS_LAMBDA_MICROVM_IMAGE_ARN=${request.imageArn}`,
-      `AWS_LAMBDA_MICROVM_IMAGE_NAME=${request.imageName}`,
-      `AWS_LAMBDA_MICROVM_IMAGE_VERSION=${request.imageVersion}`,
-      `AWS_REGION=${request.region}`,
-      ...configured.map(([name, value]) => `${name}=${value}`),
-    ],
-    workingDir: oci.workingDir,
-    user: oci.user,
-    hostname: "localhost",
-    nameservers: [GUEST_NETWORK.gatewayAddress],
-    allCapabilities: request.configuration.additionalOsCapabilities?.includes("ALL") ?? false,
-  };
-}
-
-/** Waits for readiness, copying the application's output into the log; fails at once when the application ends. */
-async function untilReadyOrEnded(
-  guest: GuestClient,
-  vmm: Vmm,
-  boot: BootRequest,
-  signal: AbortSignal,
-): Promise<void> {
-  const done = new AbortController();
-  const limit = AbortSignal.any([signal, done.signal]);
-  const ended = firstEnd(guest, vmm, limit).then((reason): never => {
-    throw new ServiceError("BUILD_FAILED", reason);
-  });
-  const ready = waitUntilReady(
-    guest,
-    {
-      hooks: boot.request.configuration.hooks,
-      exposedPorts: boot.oci.exposedPorts,
-      vmmPid: vmm.pid,
-      onLog: (line) => boot.log.line(line),
-    },
-    limit,
-  );
-  ended.catch(() => undefined);
-  ready.catch(() => undefined);
-  try {
-    await Promise.race([ready, ended]);
-  } finally {
-    done.abort();
-    await copyOutput(guest, boot.log, signal);
-  }
-}
-
-async function firstEnd(guest: GuestClient, vmm: Vmm, signal: AbortSignal): Promise<string> {
-  const exited = vmm.exited.then(
-    (exit) => `The guest ended: ${exit.stderrTail || "it powered off"}`,
-  );
-  const reported = (async () => {
-    for await (const event of guest.events(signal)) {
-      if (event.status !== "running") return appEndReason(event);
-    }
-    // The stream also ends with the guest; the exit of the VMM says more.
-    return exited;
-  })();
-  return Promise.race([reported, exited.then((reason) => settleAfter(reported, reason))]);
-}
-
-/** The application's own reason when it is known by now, else the VMM's. */
-async function settleAfter(reported: Promise<string>, reason: string): Promise<string> {
-  return Promise.race([reported.catch(() => reason), Promise.resolve(reason)]);
-}
-
-async function copyOutput(guest: GuestClient, log: BuildLog, signal: AbortSignal): Promise<void> {
-  try {
-    const output = await guest.logs(0, signal);
-    for (const line of output.text.split("\n")) if (line !== "") log.line(`app: ${line}`);
-  } catch (error) {
-    if (signal.aborted || !isServiceError(error)) throw error;
-    log.line("the application's output could not be read: the guest is gone");
-  }
 }
 
 async function checkSnapshot(
