@@ -71,11 +71,11 @@ export function createQemuDriver(deps: QemuDriverDeps): VmDriver {
     async boot(spec, signal) {
       const hardware = newHardware(deps.qemuVersion, deps.accelerator, spec);
       await createSparseFile(spec.memoryPath, spec.memoryMiB);
-      return start(deps, spec, hardware, bootArguments(spec, hardware), signal);
+      return start(deps, spec, hardware, bootArguments(spec, hardware), true, signal);
     },
     async restore(spec, signal) {
       requireSameHost(deps, spec.hardware);
-      const vmm = await start(deps, spec, spec.hardware, restoreArguments(spec), signal);
+      const vmm = await start(deps, spec, spec.hardware, restoreArguments(spec), false, signal);
       try {
         if (spec.memoryDiffPath !== null) {
           await deps.memory.apply(vmm.pid, spec.memoryPath, spec.memoryDiffPath);
@@ -196,6 +196,7 @@ async function start(
   spec: VmSpecCommon & { readonly memoryPath: string },
   hardware: VmHardware,
   args: readonly string[],
+  keepsOutput: boolean,
   signal: AbortSignal,
 ): Promise<QemuVmm> {
   signal.throwIfAborted();
@@ -203,7 +204,7 @@ async function start(
   // QEMU makes its sockets before it gives up root, but writes device state after.
   await chown(spec.runDir, spec.placement.uid, spec.placement.gid);
   await chmod(spec.runDir, 0o700);
-  const vmmProcess = await startDetached(placedCommand(spec.placement, args), files.stderr);
+  const vmmProcess = await startDetached(placedCommand(spec.placement, args), { keepsOutput });
   const limit = AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)]);
   const connecting = connectQmp(files.control, limit);
   try {
@@ -228,7 +229,7 @@ async function adopt(
   const limit = AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)]);
   try {
     const qmp = await connectQmp(files.control, limit);
-    const vmmProcess = watchProcess(found, files.stderr, qmp.closed);
+    const vmmProcess = watchProcess(found, qmp.closed);
     return new QemuVmm(identity, identity.hardware, vmmProcess, qmp, deps.memory);
   } catch (error) {
     if (signal.aborted) throw error;
@@ -301,7 +302,9 @@ async function sendFile(file: string, socketPath: string, signal: AbortSignal): 
  * accepted, and what is kept is a copy that QEMU cannot reach.
  */
 async function takeFile(from: string, to: string): Promise<void> {
-  await using source = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW);
+  // Not blocking: opening a pipe would otherwise wait for a writer, and with it a thread of the service.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  await using source = await open(from, flags);
   const facts = await source.stat();
   if (!facts.isFile() || facts.size > DEVICES_LIMIT_BYTES) {
     throw new ServiceError(
@@ -312,7 +315,8 @@ async function takeFile(from: string, to: string): Promise<void> {
       },
     );
   }
-  await writeFileDurably(to, await source.readFile());
+  const { buffer, bytesRead } = await source.read(Buffer.alloc(facts.size), 0, facts.size, 0);
+  await writeFileDurably(to, buffer.subarray(0, bytesRead));
   await rm(from, { force: true });
 }
 
