@@ -124,7 +124,8 @@ function disk(name: string, file: string, options: string, address: string): str
       "-blockdev",
       `driver=raw,node-name=${name},${options},file.driver=file,file.filename=${path},file.locking=off`,
     ],
-    ...["-device", `virtio-blk-pci,drive=${name},num-queues=1,addr=${address}`],
+    // Out of room the guest stops and tries again (driver.ts); any other error is the guest's to handle.
+    ...["-device", `virtio-blk-pci,drive=${name},num-queues=1,addr=${address},werror=enospc`],
   ];
 }
 

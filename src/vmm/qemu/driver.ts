@@ -6,7 +6,7 @@ import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { once } from "node:events";
 import { pipeline } from "node:stream/promises";
-import { messageOf, ServiceError } from "../../errors.ts";
+import { isServiceError, messageOf, ServiceError } from "../../errors.ts";
 import { runCommand } from "../../lib/command.ts";
 import { writeFileDurably } from "../../lib/files.ts";
 import type {
@@ -37,7 +37,7 @@ import {
   restoreArguments,
   vmmFiles,
 } from "./args.ts";
-import { connectQmp, type QmpClient } from "./qmp.ts";
+import { connectQmp, QMP_COMMAND_TIMEOUT_MS, type QmpClient } from "./qmp.ts";
 
 export interface QemuDriverDeps {
   readonly accelerator: Accelerator;
@@ -51,6 +51,8 @@ const START_TIMEOUT_MS = 20_000;
 const LOAD_TIMEOUT_MS = 20_000;
 /** How long the end of the process may come after the first sign of it. */
 const EXIT_GRACE_MS = 500;
+/** Pause before a guest that the host's full disk stopped is let go on. */
+const DISK_RETRY_MS = 2000;
 /** Largest device state accepted; measured 157 KiB. */
 const DEVICES_LIMIT_BYTES = 64 * 1024 * 1024;
 
@@ -104,6 +106,9 @@ class QemuVmm implements Vmm {
   readonly #qmp: QmpClient;
   readonly #memory: MemoryPool;
   readonly #spec: VmmIdentity;
+  /** Whether the guest is meant to run; it may stand still all the same, while the host's disk is full. */
+  #mayRun = true;
+  #diskRetry: NodeJS.Timeout | undefined;
 
   constructor(
     spec: VmmIdentity,
@@ -119,6 +124,9 @@ class QemuVmm implements Vmm {
     this.#qmp = qmp;
     this.#memory = memory;
     this.#spec = spec;
+    qmp.onEvent(({ event, data }) => {
+      if (event === "BLOCK_IO_ERROR" && data["action"] === "stop") this.#retryDisk();
+    });
   }
 
   get pid(): number {
@@ -136,10 +144,12 @@ class QemuVmm implements Vmm {
   }
 
   async pause(signal: AbortSignal): Promise<void> {
+    this.#mayRun = false;
     await this.#qmp.execute("stop", {}, signal);
   }
 
   async resume(signal: AbortSignal): Promise<void> {
+    this.#mayRun = true;
     await this.#qmp.execute("cont", {}, signal);
   }
 
@@ -181,9 +191,25 @@ class QemuVmm implements Vmm {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#diskRetry);
     await this.#process.kill();
     await this.#qmp[Symbol.asyncDispose]();
     await removeSockets(this.#spec.runDir);
+  }
+
+  /**
+   * QEMU stops a guest whose write the host has no room for, and the write is tried again when it goes on: the guest
+   * loses time instead of data.
+   */
+  #retryDisk(): void {
+    clearTimeout(this.#diskRetry);
+    this.#diskRetry = setTimeout(() => {
+      if (!this.#mayRun) return;
+      this.#qmp.execute("cont", {}, AbortSignal.timeout(QMP_COMMAND_TIMEOUT_MS)).catch((error) => {
+        // A VMM that is gone needs no other word than its exit.
+        if (!isServiceError(error)) throw error;
+      });
+    }, DISK_RETRY_MS).unref();
   }
 
   async #orExit<T>(work: Promise<T>, doing: string): Promise<T> {

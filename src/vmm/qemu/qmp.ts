@@ -15,6 +15,8 @@ export interface QmpClient extends AsyncDisposable {
   execute(command: string, args: Record<string, unknown>, signal: AbortSignal): Promise<unknown>;
   /** Resolves with the first event for which `match` is true, from now on. */
   waitForEvent(match: (event: QmpEvent) => boolean, signal: AbortSignal): Promise<QmpEvent>;
+  /** Has every event from now on given to `listener`; one listener. */
+  onEvent(listener: (event: QmpEvent) => void): void;
   /** Settles when the connection is gone. Never rejects. */
   readonly closed: Promise<void>;
 }
@@ -65,6 +67,7 @@ function createClient(socket: net.Socket) {
   const closed = Promise.withResolvers<void>();
   const commands = new Map<number, PromiseWithResolvers<unknown>>();
   const waiters = new Set<Waiter>();
+  let listener: ((event: QmpEvent) => void) | undefined;
   let nextId = 1;
   let rest = "";
 
@@ -84,6 +87,7 @@ function createClient(socket: net.Socket) {
     else if (typeof message["event"] === "string") {
       const event = { event: message["event"], data: eventData(message["data"]) };
       for (const waiter of waiters) if (waiter.match(event)) waiter.resolve(event);
+      listener?.(event);
     } else if (typeof message["id"] === "number") {
       const pending = commands.get(message["id"]);
       commands.delete(message["id"]);
@@ -111,6 +115,9 @@ function createClient(socket: net.Socket) {
 
   return {
     closed: closed.promise,
+    onEvent(given: (event: QmpEvent) => void) {
+      listener = given;
+    },
     greeting: (signal: AbortSignal) => within(greeted.promise, signal),
     async execute(command: string, args: Record<string, unknown>, signal: AbortSignal) {
       if (socket.destroyed) throw new ServiceError("VMM_FAILED", "The VMM is gone");
