@@ -3,7 +3,7 @@
 import { isServiceError, messageOf, ServiceError } from "../errors.ts";
 import type { LaunchedVmm } from "./launch.ts";
 import type { SuspendResult } from "./host.ts";
-import { beginSave, commitSave, dropStaleState, type MicrovmFiles } from "./microvm-files.ts";
+import { abandonSave, beginSave, commitSave, type MicrovmFiles } from "./microvm-files.ts";
 
 /** How long a paused guest may wait for the result of a failed save before it is let go on. */
 const UNDO_TIMEOUT_MS = 10_000;
@@ -28,8 +28,7 @@ export async function saveState(
     await commitSave(files);
     return result;
   } catch (error) {
-    const ended = !(await letRunOn(launched));
-    await dropStaleState(files);
+    const ended = !(await undo(launched, files));
     throw new ServiceError(codeOf(error), `Cannot suspend: ${messageOf(error)}`, {
       cause: error,
       details: { ended },
@@ -37,15 +36,23 @@ export async function saveState(
   }
 }
 
-/** Undoes a pause. False when the VMM is gone. */
-async function letRunOn({ vmm }: LaunchedVmm): Promise<boolean> {
+/**
+ * Lets the guest run on after a save that failed. What was saved goes first: the rename may have happened although its sync
+ * failed, and a state must never be found beside a disk that has moved on. False when the guest cannot run on.
+ */
+async function undo({ vmm }: LaunchedVmm, files: MicrovmFiles): Promise<boolean> {
   try {
+    await abandonSave(files);
     await vmm.resume(AbortSignal.timeout(UNDO_TIMEOUT_MS));
     return true;
   } catch (error) {
-    if (isServiceError(error)) return false;
+    if (isServiceError(error) || isSystemError(error)) return false;
     throw error;
   }
+}
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && "errno" in error;
 }
 
 function codeOf(error: unknown) {
