@@ -8,7 +8,7 @@ import { messageOf, ServiceError } from "./errors.ts";
 import { LOG_LEVELS } from "./lib/log.ts";
 
 const address = z
-  .string()
+  .string('must be "host:port"')
   .regex(/^(\[[0-9a-fA-F:]+\]|[^:[\]]+):\d{1,5}$/, 'must be "host:port"')
   .transform((text) => {
     const at = text.lastIndexOf(":");
@@ -32,13 +32,16 @@ const schema = z.strictObject({
   /** Twelve digits; the account of the root key. */
   accountId: z
     .string()
-    .regex(/^\d{12}$/)
+    .regex(/^\d{12}$/, "must be twelve digits")
     .default("000000000000"),
   accelerator: z.enum(["auto", "kvm", "tcg"]).default("auto"),
   /** Network slots: IPv4 range for their host-side addresses and how many are kept ready. */
   slots: z
     .strictObject({
-      cidr: z.string().default("100.96.0.0/16"),
+      cidr: z
+        .string()
+        .regex(/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/, "must be a.b.c.d/n")
+        .default("100.96.0.0/16"),
       ready: z.number().int().min(0).max(64).default(4),
       max: z.number().int().min(1).max(4096).default(1024),
     })
@@ -75,12 +78,20 @@ export function loadConfig(
   );
   const result = schema.safeParse({ ...fromFile, ...defined });
   if (!result.success) {
-    const problems = result.error.issues
-      .map((issue) => `${issue.path.join(".") || "file"}: ${issue.message}`)
-      .join("; ");
+    const problems = result.error.issues.map(wordIssue).join("; ");
     throw new ServiceError("VALIDATION_FAILED", `Cannot use configuration: ${problems}`);
   }
   return Object.freeze({ ...result.data, dataDir: path.resolve(result.data.dataDir) });
+}
+
+function wordIssue(issue: z.core.$ZodIssue): string {
+  const at = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys
+      .map((key) => `there is no setting "${at === "" ? key : `${at}.${key}`}"`)
+      .join("; ");
+  }
+  return `${at}: ${issue.message}`;
 }
 
 function readConfigFile(configPath: string): Record<string, unknown> {

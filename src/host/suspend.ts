@@ -21,12 +21,15 @@ export async function saveState(
   const target = await beginSave(files);
   try {
     await vmm.pause(signal);
-    const [result] = await Promise.all([
+    // Both come to their end before anything is undone: neither may write into what is being removed.
+    const [memory, devices] = await Promise.allSettled([
       vmm.saveMemoryDiff(target.memoryDiff, signal),
       vmm.saveDevices(target.devices, signal),
     ]);
+    if (memory.status === "rejected") throw memory.reason;
+    if (devices.status === "rejected") throw devices.reason;
     await commitSave(files);
-    return result;
+    return memory.value;
   } catch (error) {
     const ended = !(await undo(launched, files));
     throw new ServiceError(codeOf(error), `Cannot suspend: ${messageOf(error)}`, {
