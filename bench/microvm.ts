@@ -105,6 +105,7 @@ async function floorRound(floor: Floor, floors: Samples): Promise<void> {
   floors.add("request", performance.now() - began);
   total("suspend", await floor.suspend());
   floors.add("dirty", floor.savedBytes() / MIB);
+  await delay(SETTLE_MS);
   total("resume", await floor.resume());
   await floor.end();
   await delay(SETTLE_MS);
