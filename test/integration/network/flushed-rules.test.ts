@@ -24,7 +24,9 @@ import { ip, isInPrivateHost, run } from "./private-host.ts";
 import { startStation, type Station, tryConnect } from "./station.ts";
 
 const GUEST_PORT = 8080;
-const POOL = { dataDir: "/one", cidr: "100.96.0.0/16", ready: 0, max: 10, uidBase: 1_879_048_192 };
+/** In no denied range, so that the slots' addresses are denied for themselves. */
+const SLOT_CIDR = "198.51.100.128/25";
+const POOL = { dataDir: "/one", cidr: SLOT_CIDR, ready: 0, max: 10, uidBase: 1_879_048_192 };
 const REFUSED = "ECONNREFUSED";
 const signal = AbortSignal.timeout(60_000);
 
@@ -57,7 +59,7 @@ function flushedRules(): void {
 
   before(async () => {
     internet = resources.use(await startInternet());
-    ip(["route add 100.96.0.0/16 via 192.0.2.2"], "internet");
+    ip([`route add ${SLOT_CIDR} via ${HOST_ADDRESS}`], "internet");
     const server = createServer((socket) => socket.end(socket.remoteAddress ?? ""));
     await once(server.listen(HOST_PORT, "0.0.0.0"), "listening");
     resources.defer(() => void server.close());
@@ -102,10 +104,12 @@ function flushedRules(): void {
     assert.equal(await reach(build, closedSlot.address, GUEST_PORT), REFUSED);
   });
 
-  it("refuses UDP other than DNS", async () => {
+  it("refuses UDP other than DNS to the host's end", async () => {
     for (const from of [guest, build]) {
-      const answer = await from.tell({ do: "datagram", host: PUBLIC[0] ?? "", port: 9999 });
-      assert.equal(answer, "EHOSTUNREACH");
+      for (const port of [9999, 53]) {
+        const answer = await from.tell({ do: "datagram", host: PUBLIC[0] ?? "", port });
+        assert.equal(answer, "EHOSTUNREACH");
+      }
     }
   });
 
