@@ -226,12 +226,12 @@ function openQmp(socket: net.Socket): Qmp {
   };
 }
 
-/** QEMU closes its end when it has taken the state. */
+/** QEMU closes its end when it has read the state, perhaps before it sees ours closed; what it made of it shows later. */
 async function loadDevices({ runDir }: Guest, devices: string): Promise<void> {
   const socket = net.connect(vmmFiles(runDir).incoming);
-  socket.end(await readFile(devices));
-  socket.resume();
-  await once(socket, "close");
+  socket.on("error", () => undefined);
+  socket.resume().end(await readFile(devices));
+  await new Promise((resolve) => socket.once("close", resolve));
 }
 
 /** Writes the pages that no longer are the image's to `file` and says which they are. */
