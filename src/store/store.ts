@@ -5,10 +5,12 @@ import type { ImageRecord, ImageVersionRecord, SnapshotSizes } from "../images/r
 import type { MicrovmFilter, Page, PageRequest } from "../microvms/operations.ts";
 import type { MicrovmRecord, Scope } from "../microvms/records.ts";
 import type { MicrovmState } from "../microvms/state.ts";
+import type { ConnectorStore } from "./connector-store.ts";
 
 /** Use of a client token: the same token with the same parameters means the same request (spec: 2.7). */
 export interface TokenUse {
-  readonly operation: "RunMicrovm" | "CreateMicrovmImage";
+  readonly operation:
+    "RunMicrovm" | "CreateMicrovmImage" | "CreateNetworkConnector" | "UpdateNetworkConnector";
   readonly token: string;
   readonly parametersHash: string;
 }
@@ -109,4 +111,5 @@ export interface ImageStore {
 export interface Store extends AsyncDisposable {
   readonly microvms: MicrovmStore;
   readonly images: ImageStore;
+  readonly connectors: ConnectorStore;
 }

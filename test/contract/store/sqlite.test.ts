@@ -1,6 +1,8 @@
 // The SQLite store keeps the contract of stores, in memory; files are the integration tests' affair.
 
 import { openSqliteStore } from "../../../src/store/sqlite.ts";
+import { connectorSuite } from "./connector-suite.ts";
 import { storeSuite } from "./store-suite.ts";
 
 storeSuite("sqlite", () => openSqliteStore(":memory:"));
+connectorSuite("sqlite", () => openSqliteStore(":memory:"));
