@@ -1,6 +1,6 @@
 // `torpor serve`: the composition root. Config → store and adapters → host → domain → edge; ended by a signal, newest first.
 
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { createApiServer } from "../../api/server.ts";
@@ -12,6 +12,7 @@ import { ServiceError } from "../../errors.ts";
 import { createGuestClient } from "../../guest/client.ts";
 import { createLocalHost } from "../../host/local-host.ts";
 import { createIngress } from "../../ingress/server.ts";
+import { openCursorKey } from "../../keys/cursor-key.ts";
 import { openRootKey } from "../../keys/root-key.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLog, type Log } from "../../lib/log.ts";
@@ -110,7 +111,7 @@ async function startService(
         findKey: rootKey.findKey,
         s3: createS3Handler({ artifacts: artifacts.store, findKey: rootKey.findKey, clock, log }),
         ingressAuthority: (region) => `lambda-microvm.${region}.localhost:${ingress.address.port}`,
-        cursorKey: randomBytes(32),
+        cursorKey: await openCursorKey(paths.keys),
       },
       { listen: config.listen },
     ),
