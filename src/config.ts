@@ -54,6 +54,13 @@ const schema = z.strictObject({
       secretAccessKey: z.string(),
     })
     .optional(),
+  /** Limits of each account in each region. */
+  quotas: z
+    .strictObject({
+      /** Customers' network connectors. */
+      networkConnectors: z.number().int().min(0).default(100),
+    })
+    .prefault({}),
   /** Hours a terminated microVM stays visible. */
   terminatedRetentionHours: z.number().min(0).default(24),
 });

@@ -5,6 +5,7 @@ import { canonicalVersion, parseImageArn } from "../images/arn.ts";
 import type { ImageVersionRecord } from "../images/records.ts";
 import type { Clock } from "../lib/clock.ts";
 import { tokenUseOf } from "../store/client-token.ts";
+import type { ConnectorStore } from "../store/connector-store.ts";
 import type { ImageStore, MicrovmPatch, MicrovmStore } from "../store/store.ts";
 import { resolveConnectors } from "./connectors.ts";
 import { hookSettings } from "./hooks.ts";
@@ -21,6 +22,7 @@ export const MAX_PENDING = 256;
 export interface MicrovmOperationsDeps {
   readonly microvms: MicrovmStore;
   readonly images: Pick<ImageStore, "findActiveVersion">;
+  readonly connectors: Pick<ConnectorStore, "find">;
   readonly live: Pick<LiveMicrovms, "countPending">;
   readonly clock: Clock;
 }
@@ -64,16 +66,14 @@ async function run(
   if (original) return original;
   const { imageArn, name } = parseImageArn(scope, input.imageArn, "RunMicrovm");
   const connectors = {
-    ingressNetworkConnectors: resolveConnectors(
-      scope.region,
-      "ingress",
-      input.ingressNetworkConnectors,
-    ),
-    egressNetworkConnectors: resolveConnectors(
-      scope.region,
-      "egress",
-      input.egressNetworkConnectors,
-    ),
+    ingressNetworkConnectors: await resolveConnectors(deps, scope, {
+      direction: "ingress",
+      given: input.ingressNetworkConnectors,
+    }),
+    egressNetworkConnectors: await resolveConnectors(deps, scope, {
+      direction: "egress",
+      given: input.egressNetworkConnectors,
+    }),
   };
   checkLogging(input);
   const wanted = input.imageVersion && canonicalVersion(input.imageVersion);

@@ -66,7 +66,7 @@ export async function setUp(
       host,
       clock,
       log: silentLog(),
-      config: { terminatedRetentionHours: 24 },
+      config: { terminatedRetentionHours: 24, quotas: { networkConnectors: 2 } },
     });
   let domain: Domain = make();
   await domain.start(never);
