@@ -1,6 +1,7 @@
 // What a route is: an operation of the service, where it answers, what it takes and what it does.
 
 import type { z } from "zod";
+import type { ConnectorOperations } from "../../connectors/operations.ts";
 import type { ImageOperations } from "../../images/operations.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { MicrovmOperations } from "../../microvms/operations.ts";
@@ -12,6 +13,7 @@ import type { IngressAuthority } from "../wire.ts";
 export interface RouteDeps {
   readonly microvms: MicrovmOperations;
   readonly images: ImageOperations;
+  readonly connectors: ConnectorOperations;
   readonly tokens: Pick<Tokens, "mint">;
   /** Seals page cursors; the same after a restart, or clients must start their lists again. */
   readonly cursorKey: Uint8Array;

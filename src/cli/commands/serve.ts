@@ -107,7 +107,8 @@ async function startService(
   const api = acquired.use(
     await createApiServer(
       {
-        ...{ microvms: domain.microvms, images: domain.images, tokens, clock, log },
+        ...{ microvms: domain.microvms, images: domain.images, connectors: domain.connectors },
+        ...{ tokens, clock, log },
         findKey: rootKey.findKey,
         s3: createS3Handler({ artifacts: artifacts.store, findKey: rootKey.findKey, clock, log }),
         ingressAuthority: (region) => `lambda-microvm.${region}.localhost:${ingress.address.port}`,
