@@ -24,7 +24,9 @@ export interface DomainDeps {
   readonly host: Host;
   readonly clock: Clock;
   readonly log: Log;
-  readonly config: Pick<Config, "terminatedRetentionHours" | "quotas">;
+  readonly config: Pick<Config, "terminatedRetentionHours"> & {
+    readonly quotas: Pick<Config["quotas"], "memoryMiB" | "networkConnectors">;
+  };
 }
 
 /** Disposing it stops everything it does, leaving VMMs running; store and host stay the caller's. */
@@ -59,7 +61,10 @@ export function createDomain(deps: DomainDeps): Domain {
   const stopping = new AbortController();
   let purging: Promise<void> = Promise.resolve();
   return {
-    microvms: createMicrovmOperations({ microvms, images, connectors, live, clock }),
+    microvms: createMicrovmOperations({
+      ...{ microvms, images, connectors, live, clock },
+      memoryQuotaMiB: config.quotas.memoryMiB,
+    }),
     images: createImageOperations({
       images,
       clock,

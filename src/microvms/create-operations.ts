@@ -25,6 +25,8 @@ export interface MicrovmOperationsDeps {
   readonly connectors: Pick<ConnectorStore, "find">;
   readonly live: Pick<LiveMicrovms, "countPending">;
   readonly clock: Clock;
+  /** Baseline memory of an account's microVMs in a region, in MiB. */
+  readonly memoryQuotaMiB: number;
 }
 
 /** The operations over a store whose writes reach the scheduler. */
@@ -106,6 +108,7 @@ async function run(
       vmmId: newVmmId(),
     },
     token,
+    deps.memoryQuotaMiB,
   );
 }
 

@@ -7,6 +7,7 @@ import type { Clock } from "../../lib/clock.ts";
 import type { MicrovmOperations } from "../../microvms/operations.ts";
 import type { Scope } from "../../microvms/records.ts";
 import type { Tokens } from "../../tokens/tokens.ts";
+import type { RateLimiter } from "../rate-limit.ts";
 import { parseInput } from "../validation.ts";
 import type { IngressAuthority } from "../wire.ts";
 
@@ -15,6 +16,8 @@ export interface RouteDeps {
   readonly images: ImageOperations;
   readonly connectors: ConnectorOperations;
   readonly tokens: Pick<Tokens, "mint">;
+  /** Absent where request rates are not enforced. */
+  readonly rates?: RateLimiter;
   /** Seals page cursors; the same after a restart, or clients must start their lists again. */
   readonly cursorKey: Uint8Array;
   readonly ingressAuthority: IngressAuthority;

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
+import { createRateLimiter } from "../../api/rate-limit.ts";
 import { createApiServer } from "../../api/server.ts";
 import { createS3Handler } from "../../api/s3/handler.ts";
 import { openArtifacts } from "../../artifacts/open.ts";
@@ -109,6 +110,9 @@ async function startService(
       {
         ...{ microvms: domain.microvms, images: domain.images, connectors: domain.connectors },
         ...{ tokens, clock, log },
+        ...(config.quotas.enforceRates && {
+          rates: createRateLimiter({ clock }, config.quotas.rates),
+        }),
         findKey: rootKey.findKey,
         s3: createS3Handler({ artifacts: artifacts.store, findKey: rootKey.findKey, clock, log }),
         ingressAuthority: (region) => `lambda-microvm.${region}.localhost:${ingress.address.port}`,

@@ -2,7 +2,9 @@
 
 import { openSqliteStore } from "../../../src/store/sqlite.ts";
 import { connectorSuite } from "./connector-suite.ts";
+import { memoryQuotaSuite } from "./memory-quota-suite.ts";
 import { storeSuite } from "./store-suite.ts";
 
 storeSuite("sqlite", () => openSqliteStore(":memory:"));
 connectorSuite("sqlite", () => openSqliteStore(":memory:"));
+memoryQuotaSuite("sqlite", () => openSqliteStore(":memory:"));

@@ -7,6 +7,7 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { text } from "node:stream/consumers";
 import { LambdaMicrovmsClient } from "@aws-sdk/client-lambda-microvms";
 import { STSClient } from "@aws-sdk/client-sts";
+import type { RateLimiter } from "../../../src/api/rate-limit.ts";
 import type { ApiLimits, ApiServer } from "../../../src/api/server.ts";
 import { createApiServer } from "../../../src/api/server.ts";
 import type { ConnectorOperations } from "../../../src/connectors/operations.ts";
@@ -31,6 +32,7 @@ export interface HarnessOptions {
   readonly microvms?: Partial<MicrovmOperations>;
   readonly images?: Partial<ImageOperations>;
   readonly connectors?: ConnectorOperations;
+  readonly rates?: RateLimiter;
   readonly limits?: Partial<ApiLimits>;
 }
 
@@ -55,6 +57,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       microvms: { ...fakeMicrovms(calls), ...options.microvms },
       images: { ...fakeImages(calls), ...options.images },
       connectors: options.connectors ?? noConnectors(),
+      ...(options.rates && { rates: options.rates }),
       tokens: {
         async mint(claims) {
           minted.push(claims);
