@@ -33,7 +33,7 @@ describe("loadConfig", () => {
     const bad = { memoryMiB: -1, rates: { RunMicrovm: 0, Other: 1 } };
     assert.throws(() => loadConfig(undefined, { quotas: bad }), {
       code: "VALIDATION_FAILED",
-      message: /quotas\.memoryMiB: .*quotas\.rates\.RunMicrovm: .*"Other"/,
+      message: /quotas\.memoryMiB: .*quotas\.rates\.RunMicrovm: .*Other"/,
     });
   });
 });
