@@ -16,6 +16,8 @@ const address = z
   })
   .refine(({ port }) => port <= 65535, "port must be at most 65535");
 
+const rate = (perSecond: number) => z.number().int().min(1).max(1_000_000).default(perSecond);
+
 const schema = z.strictObject({
   /** Everything torpor keeps: database, keys, assets, images, microVMs, artifacts, logs. */
   dataDir: z.string().min(1).default("/var/lib/torpor"),
@@ -57,6 +59,29 @@ const schema = z.strictObject({
       secretAccessKey: z.string(),
     })
     .optional(),
+  /** Limits of each account in each region. */
+  quotas: z
+    .strictObject({
+      /** Baseline memory of all microVMs that are not TERMINATED, in MiB. */
+      memoryMiB: z.number().int().min(0).default(409_600),
+      /** Whether the request rates below are enforced; on one's own hardware there is rarely a reason to. */
+      enforceRates: z.boolean().default(false),
+      /** Requests a second, and at once, by operation. */
+      rates: z
+        .strictObject({
+          RunMicrovm: rate(5),
+          ResumeMicrovm: rate(5),
+          SuspendMicrovm: rate(2),
+          TerminateMicrovm: rate(10),
+          CreateMicrovmAuthToken: rate(50),
+          CreateMicrovmShellAuthToken: rate(5),
+          GetMicrovm: rate(100),
+        })
+        .prefault({}),
+      /** Customers' network connectors. */
+      networkConnectors: z.number().int().min(0).default(100),
+    })
+    .prefault({}),
   /** Hours a terminated microVM stays visible. */
   terminatedRetentionHours: z.number().min(0).default(24),
 });

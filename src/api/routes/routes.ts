@@ -1,5 +1,6 @@
 // All operations of the service, implemented or known.
 
+import { connectorRoutes } from "./connectors.ts";
 import { imageRoutes } from "./images.ts";
 import { laterRoutes } from "./later.ts";
 import { microvmRoutes } from "./microvms.ts";
@@ -10,5 +11,6 @@ export const ROUTES: readonly Route[] = [
   ...imageRoutes,
   ...microvmRoutes,
   ...tokenRoutes,
+  ...connectorRoutes,
   ...laterRoutes,
 ];

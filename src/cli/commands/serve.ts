@@ -1,8 +1,9 @@
 // `torpor serve`: the composition root. Config → store and adapters → host → domain → edge; ended by a signal, newest first.
 
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { mkdir, rmdir } from "node:fs/promises";
 import path from "node:path";
+import { createRateLimiter } from "../../api/rate-limit.ts";
 import { createApiServer } from "../../api/server.ts";
 import { createS3Handler } from "../../api/s3/handler.ts";
 import { openArtifacts } from "../../artifacts/open.ts";
@@ -12,6 +13,7 @@ import { hasErrorCode, ServiceError } from "../../errors.ts";
 import { createGuestClient } from "../../guest/client.ts";
 import { createLocalHost } from "../../host/local-host.ts";
 import { createIngress } from "../../ingress/server.ts";
+import { openCursorKey } from "../../keys/cursor-key.ts";
 import { openRootKey } from "../../keys/root-key.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLog, type Log } from "../../lib/log.ts";
@@ -112,11 +114,15 @@ async function startService(
   const api = acquired.use(
     await createApiServer(
       {
-        ...{ microvms: domain.microvms, images: domain.images, tokens, clock, log },
+        ...{ microvms: domain.microvms, images: domain.images, connectors: domain.connectors },
+        ...{ tokens, clock, log },
+        ...(config.quotas.enforceRates && {
+          rates: createRateLimiter({ clock }, config.quotas.rates),
+        }),
         findKey: rootKey.findKey,
         s3: createS3Handler({ artifacts: artifacts.store, findKey: rootKey.findKey, clock, log }),
         ingressAuthority: (region) => `lambda-microvm.${region}.localhost:${ingress.address.port}`,
-        cursorKey: randomBytes(32),
+        cursorKey: await openCursorKey(paths.keys),
       },
       { listen: config.listen },
     ),

@@ -98,7 +98,7 @@ describe("migrate", () => {
   test("applies only what is missing, in order", async () => {
     await using place = await temporaryDatabase();
     const db = openDatabase(place.file);
-    migrate(db, place.file);
+    migrate(db, place.file, [initial]);
     db.exec("INSERT INTO client_tokens VALUES ('a', 'r', 'o', 't', 'h', 'i')");
     const second = {
       version: 2,
@@ -113,6 +113,25 @@ describe("migrate", () => {
       [1, 2],
     );
     assert.equal(db.prepare("SELECT extra FROM client_tokens").get()?.["extra"], null);
+    db.close();
+  });
+
+  test("fills a gap below what was applied already", async () => {
+    await using place = await temporaryDatabase();
+    const db = openDatabase(place.file);
+    const numbered = (version: number) => ({
+      version,
+      name: `number ${version}`,
+      sql: `CREATE TABLE t${version} (a TEXT) STRICT`,
+    });
+    migrate(db, place.file, [initial, numbered(10)]);
+    migrate(db, place.file, [initial, numbered(2), numbered(10)]);
+    const versions = db.prepare("SELECT version FROM schema_versions ORDER BY version").all();
+    assert.deepEqual(
+      versions.map(({ version }) => version),
+      [1, 2, 10],
+    );
+    db.exec("SELECT * FROM t2");
     db.close();
   });
 
