@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
 import { after, afterEach, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { isServiceError } from "../../../src/errors.ts";
@@ -265,6 +266,8 @@ function slotPool(): void {
       "link set far up",
     ]);
     try {
+      // The kernel says a moment later that the link has a carrier; until then nobody lists its addresses.
+      while (networkInterfaces()["other0"] === undefined) await delay(5);
       await assert.rejects(createSlotPool(deps, OPTIONS), (error) => {
         assert.ok(isServiceError(error, "SETUP_FAILED"));
         assert.match(error.message, /interface "other0" has 100\.96\.0\.200/);
