@@ -1,32 +1,72 @@
-// One request and its response on a client connection, from the ingress's point of view.
+// One request and its response on a client connection, from the ingress's point of view and whatever the HTTP version.
 
-import { randomUUID } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
-import { type Framing, requestFraming } from "./headers.ts";
-import type { Upstreams } from "./upstreams.ts";
+import type { Duplex, Readable, Writable } from "node:stream";
+import type { Framing, RawHeaders } from "./headers.ts";
+import type { ClientUpstreams } from "./upstreams.ts";
 
 export interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
   readonly requestId: string;
+  readonly method: string;
   /** Origin-form, or `*`. */
   readonly target: string;
+  /** `Host`, or `:authority`. */
+  readonly authority: string | undefined;
+  /** As sent; over HTTP/2 without pseudo-header fields and with `Host`. */
+  readonly fields: RawHeaders;
   readonly framing: Framing;
   readonly expectsContinue: boolean;
-  readonly upstreams: Upstreams;
-  /** Set when the client asked for another protocol; the connection is then the exchange's own. */
+  readonly body: Readable;
+  /** The trailer fields of a body that has ended as it should; undefined when it was cut off. */
+  trailers(): RawHeaders | undefined;
+  readonly response: ExchangeResponse;
+  readonly upstreams: ClientUpstreams;
+  /** Set when the client asked for another protocol; the connection or stream is then the exchange's own. */
   readonly upgrade: UpgradeRequest | undefined;
   /** Aborts when the client has left or the service ends. */
   readonly signal: AbortSignal;
   readonly traffic: ByteCount;
+  /** Deals with what is left of the request after its response. */
+  discardRest(): void;
+}
+
+export interface ResponseHead {
+  readonly status: number;
+  /** Of HTTP/1.1 alone. */
+  readonly message: string;
+  readonly fields: RawHeaders;
+  /** Nothing follows the header. */
+  readonly isEmpty?: boolean;
+}
+
+export interface ExchangeResponse {
+  /** What the client was told; undefined before that. */
+  readonly status: number | undefined;
+  readonly body: Writable;
+  writeContinue(): void;
+  writeEarlyHints(link: string | string[]): void;
+  /** Throws TypeError or RangeError for a header that cannot be written. */
+  start(head: ResponseHead): void;
+  /** Sends the header although there is no body yet. */
+  flush(): void;
+  end(trailers: readonly [string, string][]): void;
+  /** Ends the response so that it does not look complete. `code` is that of HTTP/2. */
+  cut(code?: number): void;
 }
 
 export interface UpgradeRequest {
   readonly protocol: string;
-  readonly socket: Socket;
   /** What the client sent after its request. */
   readonly head: Buffer;
+  /** Whether the answer of the application is one to this hand-shake. */
+  isAnsweredBy(fields: RawHeaders): boolean;
+  /** Tells the client that the application agreed; the bytes of the new protocol go through the result. */
+  accept(head: UpgradeHead): Duplex;
+}
+
+export interface UpgradeHead {
+  readonly message: string;
+  readonly protocol: string;
+  readonly fields: RawHeaders;
 }
 
 /** Body bytes so far. */
@@ -35,43 +75,7 @@ export interface ByteCount {
   sent: number;
 }
 
-export interface ExchangeInput {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly upstreams: Upstreams;
-  readonly expectsContinue: boolean;
-  readonly upgrade: UpgradeRequest | undefined;
-  readonly signal: AbortSignal;
-}
-
 /** Fields beyond this are an attack, not a request; the header's size is bounded by the parser. */
-const MAX_FIELDS = 256;
-
-/** The exchange, or undefined when the request could mean different things to different readers. */
-export function readExchange(input: ExchangeInput): Exchange | undefined {
-  const { request } = input;
-  const target = originForm(request);
-  const framing = requestFraming(request.rawHeaders);
-  const hosts = request.headersDistinct.host ?? [];
-  if (target === undefined || framing === undefined || hosts.length > 1) return undefined;
-  if (request.rawHeaders.length > MAX_FIELDS * 2) return undefined;
-  if (input.upgrade !== undefined && framing.kind !== "none") return undefined;
-  return {
-    ...input,
-    requestId: randomUUID(),
-    target,
-    framing,
-    traffic: { received: 0, sent: 0 },
-  };
-}
-
-/** The target without the authority of an absolute form, which must then agree with `Host` (RFC 9112, 3.2.2). */
-function originForm(request: IncomingMessage): string | undefined {
-  const target = request.url ?? "";
-  if (target.startsWith("/") || (target === "*" && request.method === "OPTIONS")) return target;
-  const absolute = /^https?:\/\/(?<authority>[^/?#]+)(?<rest>.*)$/i.exec(target)?.groups;
-  const { authority, rest } = absolute ?? {};
-  if (authority === undefined || rest === undefined) return undefined;
-  if (authority.toLowerCase() !== request.headers.host?.toLowerCase()) return undefined;
-  return rest.startsWith("/") ? rest : `/${rest}`;
-}
+export const MAX_FIELDS = 256;
+/** Early hints (103) of one exchange that are passed on: they have no backpressure, so an application could fill memory with them. */
+export const MAX_EARLY_HINTS = 8;

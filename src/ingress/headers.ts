@@ -1,6 +1,8 @@
 // Which header fields cross the ingress, in either direction. Fields keep their order, spelling and repetitions; what
 // belongs to one connection only (RFC 9110, 7.6.1), frames the message or speaks to the ingress does not cross.
 
+import { parseSubprotocols } from "./subprotocols.ts";
+
 /** Name and value in turn, as node:http reads and writes them raw. */
 export type RawHeaders = readonly string[];
 
@@ -12,6 +14,8 @@ export type Framing =
 
 export const REQUEST_ID_HEADER = "x-amzn-requestid";
 const PROXY_PREFIX = "x-aws-proxy-";
+/** Asks for `Server-Timing` in the response; ours alone, so not named like the original's fields. */
+export const TIMING_HEADER = "x-torpor-timing";
 
 const CONNECTION_FIELDS = new Set([
   "connection",
@@ -54,8 +58,10 @@ export interface RequestHeadersInput {
 export function requestHeaders(input: RequestHeadersInput): string[] {
   const isUpgrade = input.upgrade !== undefined;
   const dropped = (name: string) =>
-    name === REQUEST_ID_HEADER || (isUpgrade && name === "sec-websocket-protocol");
-  const fields = endToEndFields(input.raw, dropped);
+    name === REQUEST_ID_HEADER ||
+    name === TIMING_HEADER ||
+    (isUpgrade && name === "sec-websocket-protocol");
+  const fields = withoutOwnSubprotocols(endToEndFields(input.raw, dropped));
   fields.push(REQUEST_ID_HEADER, input.requestId);
   if (acceptsTrailers(input.raw)) fields.push("TE", "trailers");
   if (input.framing.kind === "length") fields.push("Content-Length", input.framing.bytes);
@@ -72,10 +78,10 @@ export function requestHeaders(input: RequestHeadersInput): string[] {
 export function responseHeaders(raw: RawHeaders, requestId: string): string[] {
   const length = fieldValues(raw, "content-length")[0];
   const isChunked = fieldValues(raw, "transfer-encoding").length > 0;
-  // A `Trailer` field promises what only a chunked message can keep.
+  // A `Trailer` field promises what a message of known length cannot keep.
   const fields = endToEndFields(
     raw,
-    (name) => name === REQUEST_ID_HEADER || (name === "trailer" && !isChunked),
+    (name) => name === REQUEST_ID_HEADER || (name === "trailer" && length !== undefined),
   );
   if (length !== undefined && !isChunked) fields.push("Content-Length", length);
   fields.push(REQUEST_ID_HEADER, requestId);
@@ -129,6 +135,18 @@ function endToEndFields(raw: RawHeaders, isDropped: (name: string) => boolean): 
     fields.push(name, raw[index + 1] ?? "");
   }
   return fields;
+}
+
+/** A token offered as a sub-protocol must never reach the application, whatever kind of request it came with. */
+function withoutOwnSubprotocols(fields: RawHeaders): string[] {
+  const kept: string[] = [];
+  for (let index = 0; index + 1 < fields.length; index += 2) {
+    const [name = "", value = ""] = [fields[index], fields[index + 1]];
+    const isOffer = name.toLowerCase() === "sec-websocket-protocol";
+    const rest = isOffer ? parseSubprotocols(value).foreign.join(", ") : value;
+    if (!isOffer || rest !== "") kept.push(name, rest);
+  }
+  return kept;
 }
 
 function acceptsTrailers(raw: RawHeaders): boolean {

@@ -1,7 +1,8 @@
 // The answers that the ingress gives by itself instead of the application's (spec: section 7.2).
 
-import type { ServerResponse } from "node:http";
+import { STATUS_CODES } from "node:http";
 import { isServiceError } from "../errors.ts";
+import type { ExchangeResponse } from "./exchange.ts";
 import { REQUEST_ID_HEADER } from "./headers.ts";
 
 export interface Refusal {
@@ -24,6 +25,7 @@ export const REFUSALS = {
   tokenFailed: refusal(403, "Token authentication failed", "UNAUTHORIZED"),
   portDenied: refusal(403, "Access to port denied", "UNAUTHORIZED"),
   badRequest: refusal(400, "Bad request", null),
+  protocolUnknown: refusal(501, "Protocol not supported", null),
   appConnectFailed: refusal(502, "", "APP_CONNECT_FAILED"),
   microvmConnectFailed: refusal(502, "", "MICROVM_CONNECT_FAILED"),
   internal: refusal(500, "Internal server error", null),
@@ -54,18 +56,25 @@ export function refusalFor(error: unknown): Refusal {
   return isExpected ? REFUSALS.microvmConnectFailed : REFUSALS.internal;
 }
 
-/** Writes the refusal as the whole response. */
-export function writeRefusal(response: ServerResponse, refused: Refusal, requestId: string): void {
-  response.writeHead(refused.status, refusalHeaders(refused, requestId));
-  response.end(refused.body);
+/** The status line and fields of the refusal. */
+export function refusalHead({ status, body, proxyError }: Refusal, requestId: string) {
+  const fields = [
+    ...["content-type", "text/plain"],
+    ...["content-length", String(Buffer.byteLength(body))],
+    ...["cache-control", "private, no-store"],
+    ...[REQUEST_ID_HEADER, requestId],
+  ];
+  if (proxyError !== null) fields.push("x-aws-proxy-error", proxyError);
+  return { status, message: STATUS_CODES[status] ?? "", fields, isEmpty: body === "" };
 }
 
-function refusalHeaders(refused: Refusal, requestId: string): Record<string, string> {
-  return {
-    "content-type": "text/plain",
-    "content-length": String(Buffer.byteLength(refused.body)),
-    "cache-control": "private, no-store",
-    [REQUEST_ID_HEADER]: requestId,
-    ...(refused.proxyError === null ? {} : { "x-aws-proxy-error": refused.proxyError }),
-  };
+/** Writes the refusal as the whole response. */
+export function writeRefusal(
+  response: ExchangeResponse,
+  refused: Refusal,
+  requestId: string,
+): void {
+  response.start(refusalHead(refused, requestId));
+  if (refused.body !== "" && !response.body.writableEnded) response.body.write(refused.body);
+  response.end([]);
 }

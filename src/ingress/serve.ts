@@ -6,6 +6,7 @@ import type { Traffic } from "../microvms/traffic.ts";
 import { admit, type Admission } from "./admission.ts";
 import type { Exchange } from "./exchange.ts";
 import { forward } from "./forward.ts";
+import { fieldValues } from "./headers.ts";
 import { type Refusal, refusalFor, REFUSALS, writeRefusal } from "./refusal.ts";
 import { NO_SUBPROTOCOLS, parseSubprotocols, type Subprotocols } from "./subprotocols.ts";
 import type { Tokens } from "../tokens/tokens.ts";
@@ -28,10 +29,6 @@ interface Account {
   waitedMs?: number;
 }
 
-/** What is read of a request after its answer, so that a client still sending gets to see the answer. */
-const DRAIN_BYTES = 1024 * 1024;
-const DRAIN_MS = 2000;
-
 /** Carries one exchange to its end, whatever that is. Does not reject. */
 export async function serve(
   deps: ServeDeps,
@@ -49,10 +46,10 @@ export async function serve(
     if (!signal.aborted && !isServiceError(error, "GUEST_UNREACHABLE")) {
       deps.log.error("Request failed", { requestId: exchange.requestId, error });
     }
-    if (response.headersSent || signal.aborted) response.destroy();
+    if (response.status !== undefined || signal.aborted) response.cut(cutCode(error));
     else await refuse(exchange, REFUSALS.internal);
   }
-  drain(exchange);
+  exchange.discardRest();
   writeAccessLog(deps.log, exchange, account, performance.now() - startedAt);
 }
 
@@ -62,12 +59,12 @@ async function answer(
   exchange: Exchange,
   account: Account,
 ): Promise<Refusal | undefined> {
-  const { request, signal } = exchange;
+  const { signal } = exchange;
   const subprotocols = websocketSubprotocols(exchange);
   const admission = await admit(
     deps,
     {
-      authority: request.headers.host,
+      authority: exchange.authority,
       token: headerOf(exchange, "x-aws-proxy-auth"),
       port: headerOf(exchange, "x-aws-proxy-port"),
       subprotocols,
@@ -93,52 +90,43 @@ async function answer(
   return await forward(exchange, { lease, port, subprotocols, connectTimeoutMs });
 }
 
-function websocketSubprotocols({ request, upgrade }: Exchange): Subprotocols {
+function websocketSubprotocols({ fields, upgrade }: Exchange): Subprotocols {
   return upgrade?.protocol.toLowerCase() === "websocket"
-    ? parseSubprotocols(request.headers["sec-websocket-protocol"])
+    ? parseSubprotocols(fieldValues(fields, "sec-websocket-protocol").join(", "))
     : NO_SUBPROTOCOLS;
 }
 
 /** All values of a field as one, so that a repeated one cannot be read two ways. */
-function headerOf({ request }: Exchange, name: string): string | undefined {
-  return request.headersDistinct[name]?.join(", ");
+function headerOf({ fields }: Exchange, name: string): string | undefined {
+  const values = fieldValues(fields, name);
+  return values.length === 0 ? undefined : values.join(", ");
+}
+
+/** How the application ended a response that was cut off, for a client that can be told. */
+function cutCode(error: unknown): number | undefined {
+  const code = isServiceError(error) ? error.details.cutCode : undefined;
+  return typeof code === "number" && code !== 0 ? code : undefined;
 }
 
 async function refuse(exchange: Exchange, refused: Refusal): Promise<void> {
   const { response } = exchange;
   const over = new Promise<void>((resolve) => {
-    response.once("finish", resolve);
-    response.once("close", resolve);
+    if (response.body.writableFinished || response.body.destroyed) resolve();
+    response.body.once("finish", resolve);
+    response.body.once("close", resolve);
   });
   writeRefusal(response, refused, exchange.requestId);
   await over;
 }
 
-function drain({ request }: Exchange): void {
-  if (request.complete || request.destroyed) {
-    request.resume();
-    return;
-  }
-  let left = DRAIN_BYTES;
-  const cut = () => request.socket.destroy();
-  const timer = setTimeout(cut, DRAIN_MS);
-  request.on("data", (chunk: Buffer) => {
-    left -= chunk.length;
-    if (left < 0) cut();
-  });
-  request.once("close", () => clearTimeout(timer));
-  request.once("end", () => clearTimeout(timer));
-  request.resume();
-}
-
 function writeAccessLog(log: Log, exchange: Exchange, account: Account, durationMs: number): void {
-  const { request, response, requestId, traffic, signal } = exchange;
+  const { method, response, requestId, traffic, signal } = exchange;
   log.debug("Request", {
     requestId,
     microvmId: account.admission?.microvmId,
     port: account.admission?.port,
-    method: request.method,
-    status: response.statusCode,
+    method,
+    status: response.status,
     clientLeft: signal.aborted,
     bytesReceived: traffic.received,
     bytesSent: traffic.sent,

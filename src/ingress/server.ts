@@ -1,18 +1,15 @@
-// The TLS listener of the microVMs' endpoints: connections, HTTP/1.1 parsing limits, start and end. What happens to a
-// request is serve.ts's affair and the same for every HTTP version.
+// The TLS listener of the microVMs' endpoints: connections by HTTP version, start and end. What happens to a request is
+// serve.ts's affair and the same for every version.
 
-import { randomUUID } from "node:crypto";
-import { type IncomingMessage, ServerResponse } from "node:http";
-import { createServer, type Server, type ServerOptions } from "node:https";
-import { type AddressInfo, Socket } from "node:net";
-import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
-import { hasErrorCode, messageOf, ServiceError } from "../errors.ts";
+import type { Socket } from "node:net";
+import { type AddressInfo } from "node:net";
+import { createServer, type Server, type TlsOptions, type TLSSocket } from "node:tls";
+import { messageOf, ServiceError } from "../errors.ts";
 import { AGENT_PORT } from "../guest/protocol.ts";
 import { MINIMUM_TLS_VERSION, type TlsContexts } from "../tls/contexts.ts";
-import { ClientConnection } from "./connection.ts";
-import { readExchange, type UpgradeRequest } from "./exchange.ts";
-import { REFUSALS, writeRefusal } from "./refusal.ts";
+import type { Exchange } from "./exchange.ts";
+import { createHttp1Listener } from "./http1-listener.ts";
+import { Http2Connection } from "./http2-connection.ts";
 import { serve, type ServeDeps, type ServeOptions } from "./serve.ts";
 
 export interface IngressDeps extends ServeDeps {
@@ -50,8 +47,12 @@ const REQUEST_HEADER_LIMIT = 32 * 1024;
 const MAX_CONNECTIONS = 10_000;
 /** How often the certificate shown to clients that name no server is checked for renewal. */
 const RENEWAL_CHECK_MS = 60 * 60 * 1000;
-/** Protocols that would carry further requests past the ingress's eyes. */
-const NEVER_TUNNELLED = /^(?:h2c|http|tls)\b/i;
+
+/** A client connection of either version. */
+interface OpenConnection {
+  /** Ends it now or after what it carries. */
+  shutDown(): void;
+}
 
 /** Starts the ingress. Rejects SETUP_FAILED when it cannot listen. */
 export async function createIngress(deps: IngressDeps, options: IngressOptions): Promise<Ingress> {
@@ -59,34 +60,26 @@ export async function createIngress(deps: IngressDeps, options: IngressOptions):
     refusedPorts: new Set(options.guestPortsRefused ?? [AGENT_PORT]),
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
   };
+  const headersTimeoutMs = options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS;
+  const limits = { keepAliveMs: KEEP_ALIVE_MS, headerBytes: REQUEST_HEADER_LIMIT };
+  const carry = (exchange: Exchange) => serve(deps, serveOptions, exchange);
   const sockets = new Set<Socket>();
-  const connections = new Map<Duplex, ClientConnection>();
-  const server = createServer(listenerOptions(deps.tls, options));
+  const connections = new Map<Socket, OpenConnection>();
+  const http1 = createHttp1Listener({ ...limits, headersTimeoutMs }, carry);
+  const server = createServer(tlsOptions(deps.tls));
   server.maxConnections = MAX_CONNECTIONS;
-  server.maxHeadersCount = 0;
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
   server.on("secureConnection", (socket: TLSSocket) => {
-    connections.set(socket, new ClientConnection(socket));
+    const isHttp2 = socket.alpnProtocol === "h2";
+    const connection = isHttp2
+      ? new Http2Connection(socket, { ...limits, prefaceTimeoutMs: headersTimeoutMs }, carry)
+      : http1.accept(socket);
+    connections.set(socket, connection);
     socket.once("close", () => connections.delete(socket));
-  });
-  const accept = acceptRequests({ deps, serveOptions, connections, server });
-  server.on("request", (request, response) => accept(request, response, {}));
-  server.on("checkContinue", (request, response) =>
-    accept(request, response, { expectsContinue: true }),
-  );
-  server.on("upgrade", (request: IncomingMessage, socket, head: Buffer) => {
-    if (!(socket instanceof Socket)) return void socket.destroy();
-    const protocol = request.headers.upgrade ?? "";
-    accept(request, undefined, { upgrade: { protocol, socket, head } });
-  });
-  server.on("connect", (_request, socket) => answerAndClose(socket, "400 Bad Request"));
-  server.on("clientError", (error, socket) => {
-    const isBusy = connections.get(socket)?.isBusy !== false;
-    if (isBusy || hasErrorCode(error, "ECONNRESET")) return void socket.destroy();
-    answerAndClose(socket, parseFailureStatus(error));
   });
   const address = await listen(server, options.listen);
   const renewal = renewDefaultCertificate(server, deps.tls);
@@ -97,98 +90,22 @@ export async function createIngress(deps: IngressDeps, options: IngressOptions):
       clearInterval(renewal);
       const graceMs = options.shutdownGraceMs ?? SHUTDOWN_GRACE_MS;
       await close(server, sockets, connections, graceMs);
+      http1[Symbol.dispose]();
     },
   };
 }
 
-function listenerOptions(tls: TlsContexts, options: IngressOptions): ServerOptions {
-  const { key, cert } = tls.defaultCredentials();
+function tlsOptions(tls: TlsContexts): TlsOptions {
   return {
-    key,
-    cert,
+    ...tls.defaultCredentials(),
     minVersion: MINIMUM_TLS_VERSION,
-    ALPNProtocols: ["http/1.1"],
+    ALPNProtocols: ["h2", "http/1.1"],
     SNICallback: (name, done) => done(null, tls.forServerName(name)),
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-    maxHeaderSize: REQUEST_HEADER_LIMIT,
-    headersTimeout: options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS,
-    // Uploads may stream for as long as the microVM lives.
-    requestTimeout: 0,
-    connectionsCheckingInterval: Math.min(5000, options.headersTimeoutMs ?? 5000),
-    keepAliveTimeout: KEEP_ALIVE_MS,
     keepAlive: true,
     keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
     noDelay: true,
-    insecureHTTPParser: false,
-    shouldUpgradeCallback: ({ headers }) =>
-      headers.upgrade !== undefined && !NEVER_TUNNELLED.test(headers.upgrade),
   };
-}
-
-interface AcceptContext {
-  readonly deps: IngressDeps;
-  readonly serveOptions: ServeOptions;
-  readonly connections: ReadonlyMap<Duplex, ClientConnection>;
-  readonly server: Server;
-}
-
-interface AcceptHints {
-  readonly expectsContinue?: boolean;
-  readonly upgrade?: UpgradeRequest;
-}
-
-function acceptRequests({ deps, serveOptions, connections, server }: AcceptContext) {
-  return (
-    request: IncomingMessage,
-    given: ServerResponse | undefined,
-    { expectsContinue = false, upgrade }: AcceptHints,
-  ): void => {
-    const connection = connections.get(request.socket);
-    if (connection === undefined) return void request.socket.destroy();
-    connection.enqueue(async () => {
-      const response = given ?? upgradeResponse(request);
-      const exchange = readExchange({
-        request,
-        response,
-        upstreams: connection.upstreams,
-        expectsContinue,
-        upgrade,
-        signal: connection.signal,
-      });
-      if (exchange === undefined) {
-        response.shouldKeepAlive = false;
-        return writeRefusal(response, REFUSALS.badRequest, randomUUID());
-      }
-      await serve(deps, serveOptions, exchange);
-      if (!server.listening) request.socket.destroySoon();
-    });
-  };
-}
-
-function parseFailureStatus(error: Error): string {
-  if (hasErrorCode(error, "HPE_HEADER_OVERFLOW")) return "431 Request Header Fields Too Large";
-  if (hasErrorCode(error, "ERR_HTTP_REQUEST_TIMEOUT")) return "408 Request Timeout";
-  return "400 Bad Request";
-}
-
-/** node:http makes none for an upgrade; refusals and ordinary answers of the application need one. */
-function upgradeResponse(request: IncomingMessage): ServerResponse {
-  const { socket } = request;
-  const response = new ServerResponse(request);
-  response.shouldKeepAlive = false;
-  response.assignSocket(socket);
-  response.once("finish", () => {
-    response.detachSocket(socket);
-    socket.destroySoon();
-  });
-  return response;
-}
-
-function answerAndClose(socket: Duplex, statusLine: string): void {
-  if (!socket.writable) return void socket.destroy();
-  socket.end(`HTTP/1.1 ${statusLine}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () =>
-    socket.destroy(),
-  );
 }
 
 async function listen(server: Server, { host, port }: IngressOptions["listen"]) {
@@ -222,14 +139,12 @@ function renewDefaultCertificate(server: Server, tls: TlsContexts): NodeJS.Timeo
 async function close(
   server: Server,
   sockets: ReadonlySet<Socket>,
-  connections: ReadonlyMap<Duplex, ClientConnection>,
+  connections: ReadonlyMap<Socket, OpenConnection>,
   graceMs: number,
 ): Promise<void> {
   if (!server.listening) return;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  for (const [socket, connection] of connections) {
-    if (!connection.isBusy) socket.destroy();
-  }
+  for (const connection of connections.values()) connection.shutDown();
   const cut = setTimeout(() => {
     for (const socket of sockets) socket.destroy();
   }, graceMs);

@@ -1,67 +1,37 @@
 // The life of a connection after the application agreed to another protocol: bytes both ways until either side ends.
 
-import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
-import type { TrafficLease } from "../microvms/traffic.ts";
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Exchange, UpgradeRequest } from "./exchange.ts";
 import { fieldValues, responseHeaders } from "./headers.ts";
-import { MARKER, type Subprotocols } from "./subprotocols.ts";
-
-export interface UpgradeAnswer {
-  readonly upgrade: UpgradeRequest;
-  readonly incoming: IncomingMessage;
-  readonly socket: Socket;
-  /** What the application sent after its header. */
-  readonly head: Buffer;
-}
-
-export interface TunnelTarget {
-  readonly lease: TrafficLease;
-  readonly subprotocols?: Subprotocols;
-}
+import { MARKER } from "./subprotocols.ts";
+import type { Target, UpstreamUpgrade } from "./upstream.ts";
 
 /** How long one side may go on sending after the other has ended. */
 const HALF_CLOSED_MS = 10_000;
 
-/** Tells the client of the upgrade, then joins the two sockets; resolves when both are closed. */
+/** Tells the client of the upgrade, then joins the two sides; resolves when both are closed. */
 export async function tunnel(
   exchange: Exchange,
-  answer: UpgradeAnswer,
-  target: TunnelTarget,
+  upgrade: UpgradeRequest,
+  answer: UpstreamUpgrade,
+  { lease, subprotocols }: Target,
 ): Promise<void> {
-  const { response, signal } = exchange;
-  const { upgrade } = answer;
-  const client = upgrade.socket;
-  response.statusCode = 101;
-  response.detachSocket(client);
-  client.write(switchingProtocols(exchange, answer, target.subprotocols), "latin1");
+  const fields = responseHeaders(answer.fields, exchange.requestId);
+  const chosen = fieldValues(answer.fields, "sec-websocket-protocol");
+  // A client that offered sub-protocols gives up when none is chosen (RFC 6455, 4.1).
+  if (subprotocols.hasMarker && chosen.length === 0) fields.push("Sec-WebSocket-Protocol", MARKER);
+  const protocol = answer.protocol ?? upgrade.protocol;
+  const client = upgrade.accept({ message: answer.message, protocol, fields });
   if (answer.head.length > 0) client.write(answer.head);
   if (upgrade.head.length > 0) answer.socket.write(upgrade.head);
-  await join(exchange, client, answer.socket, [signal, target.lease.signal]);
-}
-
-function switchingProtocols(
-  exchange: Exchange,
-  { incoming, upgrade }: UpgradeAnswer,
-  subprotocols: Subprotocols | undefined,
-): string {
-  const fields = responseHeaders(incoming.rawHeaders, exchange.requestId);
-  const chosen = fieldValues(incoming.rawHeaders, "sec-websocket-protocol");
-  // A client that offered sub-protocols gives up when none is chosen (RFC 6455, 4.1).
-  if (subprotocols?.hasMarker === true && chosen.length === 0) {
-    fields.push("Sec-WebSocket-Protocol", MARKER);
-  }
-  fields.push("Connection", "Upgrade", "Upgrade", incoming.headers.upgrade ?? upgrade.protocol);
-  const lines = fields.flatMap((field, index) =>
-    index % 2 === 0 ? [`${field}: ${fields[index + 1] ?? ""}`] : [],
-  );
-  return `HTTP/1.1 101 ${incoming.statusMessage ?? ""}\r\n${lines.join("\r\n")}\r\n\r\n`;
+  await join(exchange, client, answer.socket, [exchange.signal, lease.signal]);
 }
 
 async function join(
   exchange: Exchange,
-  client: Socket,
-  application: Socket,
+  client: Duplex,
+  application: Duplex,
   signals: readonly AbortSignal[],
 ): Promise<void> {
   const { traffic } = exchange;
@@ -88,17 +58,23 @@ async function join(
 }
 
 /** Resolves when `socket` is closed; what it sent before still reaches `other`. */
-function closeOf(socket: Socket, other: Socket, limitRest: () => void): Promise<void> {
+function closeOf(socket: Duplex, other: Duplex, limitRest: () => void): Promise<void> {
   // An error is followed by the close, which is what counts.
   socket.on("error", limitRest);
   socket.once("end", limitRest);
   return new Promise((resolve) => {
     const onClose = () => {
-      other.destroySoon();
+      endSoon(other);
       limitRest();
       resolve();
     };
     if (socket.closed) onClose();
     else socket.once("close", onClose);
   });
+}
+
+/** Closes after what was written is sent. */
+function endSoon(duplex: Duplex): void {
+  if (duplex instanceof Socket) duplex.destroySoon();
+  else duplex.end(() => duplex.destroy());
 }

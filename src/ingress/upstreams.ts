@@ -3,6 +3,15 @@
 
 import { Agent } from "node:http";
 import type { TrafficLease } from "../microvms/traffic.ts";
+import { UpstreamSessions } from "./upstream-sessions.ts";
+
+/** What an exchange may use of its client's connections. */
+export interface ClientUpstreams extends Disposable {
+  /** An agent whose connection is certainly new without `mayReuse`. */
+  agentFor(lease: TrafficLease, port: number, mayReuse: boolean): Agent;
+  /** Over HTTP/2. */
+  readonly sessions: UpstreamSessions;
+}
 
 interface Pool {
   readonly agent: Agent;
@@ -17,7 +26,8 @@ interface Pool {
 const IDLE_MS = 1500;
 
 /** The client's connection to an application, kept while idle and cut when the VMM goes away. Dispose when the client has left. */
-export class Upstreams implements Disposable {
+export class Upstreams implements ClientUpstreams {
+  readonly sessions = new UpstreamSessions();
   #pool: Pool | undefined;
 
   /**
@@ -32,7 +42,7 @@ export class Upstreams implements Disposable {
       pool.port === port &&
       pool.signal === lease.signal;
     if (isSame && mayReuse) return pool.agent;
-    this[Symbol.dispose]();
+    this.#drop();
     const agent = new Agent({
       keepAlive: true,
       maxSockets: 1,
@@ -46,9 +56,51 @@ export class Upstreams implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#drop();
+    this.sessions[Symbol.dispose]();
+  }
+
+  #drop(): void {
     const pool = this.#pool;
     this.#pool = undefined;
     pool?.signal.removeEventListener("abort", pool.onGone);
     pool?.agent.destroy();
+  }
+}
+
+/** MicroVMs whose idle connections one client may have kept; a client of more than these gets new ones each time. */
+const MAX_KEPT_TARGETS = 16;
+const MAX_FREE_SOCKETS = 8;
+
+/** As `Upstreams`, for a client whose exchanges are carried side by side. */
+export class SharedUpstreams implements ClientUpstreams {
+  readonly sessions = new UpstreamSessions();
+  readonly #kept = new Map<AbortSignal, { readonly agent: Agent; readonly onGone: () => void }>();
+
+  agentFor({ signal }: TrafficLease, _port: number, mayReuse: boolean): Agent {
+    const kept = this.#kept.get(signal);
+    if (mayReuse && kept !== undefined) return kept.agent;
+    if (!mayReuse || signal.aborted || this.#kept.size >= MAX_KEPT_TARGETS) return new Agent();
+    const agent = new Agent({
+      keepAlive: true,
+      maxFreeSockets: MAX_FREE_SOCKETS,
+      timeout: IDLE_MS,
+    });
+    const onGone = () => {
+      this.#kept.delete(signal);
+      agent.destroy();
+    };
+    signal.addEventListener("abort", onGone, { once: true });
+    this.#kept.set(signal, { agent, onGone });
+    return agent;
+  }
+
+  [Symbol.dispose](): void {
+    for (const [signal, { agent, onGone }] of this.#kept) {
+      signal.removeEventListener("abort", onGone);
+      agent.destroy();
+    }
+    this.#kept.clear();
+    this.sessions[Symbol.dispose]();
   }
 }

@@ -6,7 +6,14 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
 import type { TLSSocket } from "node:tls";
-import { ENDPOINT_HOST, type Harness, readUntil, startHarness, until } from "./harness.ts";
+import {
+  ENDPOINT_HOST,
+  fetchOnce,
+  type Harness,
+  readUntil,
+  startHarness,
+  until,
+} from "./harness.ts";
 
 interface Upgraded {
   readonly request: IncomingMessage;
@@ -132,6 +139,23 @@ test("sub-protocols authenticate no ordinary request", async () => {
   client.write(`GET / HTTP/1.1\r\nHost: localhost\r\nSec-WebSocket-Protocol: ${offered}\r\n\r\n`);
   assert.match(await readUntil(client, "missing authentication"), /^HTTP\/1\.1 403 /);
   client.destroy();
+});
+
+test("sub-protocols of ours reach the application with no ordinary request", async () => {
+  let offered: string | undefined;
+  await using harness = await startHarness({
+    app: (request, response) => {
+      offered = request.headers["sec-websocket-protocol"];
+      response.end("hello");
+    },
+  });
+  const token = await harness.token();
+  const headers = {
+    ...(await harness.credentials()),
+    "sec-websocket-protocol": `lambda-microvms.authentication.${token}, chat, lambda-microvms`,
+  };
+  assert.equal((await fetchOnce(harness, { headers })).status, 200);
+  assert.equal(offered, "chat");
 });
 
 test("a refused upgrade closes its connection", async () => {

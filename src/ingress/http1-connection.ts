@@ -7,12 +7,13 @@ import { Upstreams } from "./upstreams.ts";
 /** Requests a client may have pipelined behind the one in flight. */
 const MAX_WAITING = 32;
 
-export class ClientConnection {
+export class Http1Connection {
   readonly upstreams = new Upstreams();
   readonly #socket: Socket;
   readonly #left = new AbortController();
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
+  #isClosing = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -29,6 +30,17 @@ export class ClientConnection {
 
   get isBusy(): boolean {
     return this.#waiting > 0;
+  }
+
+  /** Ends with the exchange in flight. */
+  get isClosing(): boolean {
+    return this.#isClosing;
+  }
+
+  /** Takes no further requests. */
+  shutDown(): void {
+    this.#isClosing = true;
+    if (!this.isBusy) this.#socket.destroy();
   }
 
   /** Runs `task` after those before it. `task` does not reject. A client that pipelines too much is cut. */

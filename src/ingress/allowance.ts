@@ -1,0 +1,28 @@
+// How much of something a client may do at once and over time.
+
+/** A bucket of `burst` that refills at `perSecond`. */
+export class Allowance {
+  readonly #burst: number;
+  readonly #perSecond: number;
+  readonly #now: () => number;
+  #left: number;
+  #filledAt: number;
+
+  /** `now` in milliseconds; monotonic. */
+  constructor(burst: number, perSecond: number, now: () => number = () => performance.now()) {
+    this.#burst = burst;
+    this.#perSecond = perSecond;
+    this.#now = now;
+    this.#left = burst;
+    this.#filledAt = now();
+  }
+
+  /** Takes the amount; false when there is not enough left. */
+  spend(amount: number): boolean {
+    const now = this.#now();
+    const refill = ((now - this.#filledAt) / 1000) * this.#perSecond;
+    this.#left = Math.min(this.#burst, this.#left + refill) - amount;
+    this.#filledAt = now;
+    return this.#left >= 0;
+  }
+}

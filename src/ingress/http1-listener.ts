@@ -1,0 +1,157 @@
+// Client connections over HTTP/1.x: node:http's parser and its limits, and which requests become exchanges.
+
+import { randomUUID } from "node:crypto";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  ServerResponse,
+} from "node:http";
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { hasErrorCode } from "../errors.ts";
+import { Http1Connection } from "./http1-connection.ts";
+import type { Exchange } from "./exchange.ts";
+import { type Http1Upgrade, readHttp1Exchange } from "./http1-exchange.ts";
+import { refusalHead, REFUSALS } from "./refusal.ts";
+
+export interface Http1Limits {
+  readonly headersTimeoutMs: number;
+  /** How long a connection without requests is kept. */
+  readonly keepAliveMs: number;
+  /** Bytes of one request's header. */
+  readonly headerBytes: number;
+}
+
+export interface Http1Listener extends Disposable {
+  /** Reads requests from an accepted connection. */
+  accept(socket: Socket): Http1Connection;
+}
+
+/** Protocols that would carry further requests past the ingress's eyes. */
+const NEVER_TUNNELLED = /^(?:h2c|http|tls)\b/i;
+
+/** The parser for connections that are accepted elsewhere. `carry` takes an exchange to its end and does not reject. */
+export function createHttp1Listener(
+  limits: Http1Limits,
+  carry: (exchange: Exchange) => Promise<void>,
+): Http1Listener {
+  const connections = new Map<Duplex, Http1Connection>();
+  const server = createServer(parserOptions(limits));
+  server.maxHeadersCount = 0;
+  // The time limits of node:http start with this event, and it never listens itself.
+  server.emit("listening");
+  const take = takeRequests(connections, carry);
+  server.on("request", (request, response) => take(request, response, {}));
+  server.on("checkContinue", (request, response) =>
+    take(request, response, { expectsContinue: true }),
+  );
+  server.on("upgrade", (request: IncomingMessage, socket, head: Buffer) => {
+    if (!(socket instanceof Socket)) return void socket.destroy();
+    const protocol = request.headers.upgrade ?? "";
+    take(request, undefined, { upgrade: { protocol, socket, head } });
+  });
+  server.on("connect", (_request, socket) => answerAndClose(socket, "400 Bad Request"));
+  server.on("clientError", (error, socket) => {
+    const isBusy = connections.get(socket)?.isBusy !== false;
+    if (isBusy || hasErrorCode(error, "ECONNRESET")) return void socket.destroy();
+    answerAndClose(socket, parseFailureStatus(error));
+  });
+  return {
+    accept(socket) {
+      const connection = new Http1Connection(socket);
+      connections.set(socket, connection);
+      socket.once("close", () => connections.delete(socket));
+      server.emit("connection", socket);
+      return connection;
+    },
+    [Symbol.dispose]: () => stopTimers(server),
+  };
+}
+
+/** It never listened, but looks for slow clients at intervals until closed. */
+function stopTimers(server: Server): void {
+  server.close(() => undefined);
+}
+
+function parserOptions({ headersTimeoutMs, keepAliveMs, headerBytes }: Http1Limits): ServerOptions {
+  return {
+    maxHeaderSize: headerBytes,
+    headersTimeout: headersTimeoutMs,
+    // Uploads may stream for as long as the microVM lives.
+    requestTimeout: 0,
+    connectionsCheckingInterval: Math.min(5000, headersTimeoutMs),
+    keepAliveTimeout: keepAliveMs,
+    insecureHTTPParser: false,
+    shouldUpgradeCallback: ({ headers }) =>
+      headers.upgrade !== undefined && !NEVER_TUNNELLED.test(headers.upgrade),
+  };
+}
+
+interface RequestHints {
+  readonly expectsContinue?: boolean;
+  readonly upgrade?: Http1Upgrade;
+}
+
+function takeRequests(
+  connections: ReadonlyMap<Duplex, Http1Connection>,
+  carry: (exchange: Exchange) => Promise<void>,
+) {
+  return (
+    request: IncomingMessage,
+    given: ServerResponse | undefined,
+    { expectsContinue = false, upgrade }: RequestHints,
+  ): void => {
+    const connection = connections.get(request.socket);
+    if (connection === undefined) return void request.socket.destroy();
+    connection.enqueue(async () => {
+      const response = given ?? upgradeResponse(request);
+      const exchange = readHttp1Exchange({
+        request,
+        response,
+        upstreams: connection.upstreams,
+        expectsContinue,
+        upgrade,
+        signal: connection.signal,
+      });
+      if (exchange === undefined) return refuseForGood(response);
+      await carry(exchange);
+      if (connection.isClosing) request.socket.destroySoon();
+    });
+  };
+}
+
+/** What follows a request that can be read in two ways cannot be trusted either. */
+function refuseForGood(response: ServerResponse): void {
+  const { status, message, fields } = refusalHead(REFUSALS.badRequest, randomUUID());
+  response.shouldKeepAlive = false;
+  response.writeHead(status, message, fields);
+  response.end(REFUSALS.badRequest.body);
+}
+
+function parseFailureStatus(error: Error): string {
+  if (hasErrorCode(error, "HPE_HEADER_OVERFLOW")) return "431 Request Header Fields Too Large";
+  if (hasErrorCode(error, "ERR_HTTP_REQUEST_TIMEOUT")) return "408 Request Timeout";
+  return "400 Bad Request";
+}
+
+/** node:http makes none for an upgrade; refusals and ordinary answers of the application need one. */
+function upgradeResponse(request: IncomingMessage): ServerResponse {
+  const { socket } = request;
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.once("finish", () => {
+    response.detachSocket(socket);
+    socket.destroySoon();
+  });
+  return response;
+}
+
+function answerAndClose(socket: Duplex, statusLine: string): void {
+  if (!socket.writable) return void socket.destroy();
+  socket.end(`HTTP/1.1 ${statusLine}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () =>
+    socket.destroy(),
+  );
+}

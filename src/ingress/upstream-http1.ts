@@ -1,0 +1,164 @@
+// Sends an exchange's request to the application over HTTP/1.1.
+
+import { type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
+import { hasErrorCode } from "../errors.ts";
+import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
+import { type Framing, requestHeaders, trailerFields } from "./headers.ts";
+import type { Subprotocols } from "./subprotocols.ts";
+import {
+  cutWith,
+  type Target,
+  unreachable,
+  type UpstreamAnswer,
+  type UpstreamResponse,
+} from "./upstream.ts";
+
+const USUALLY_BODILESS = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"]);
+/** Largest response header of an application. */
+const RESPONSE_HEADER_LIMIT = 64 * 1024;
+
+/** Sends the request; resolves when the application's header is there. Rejects GUEST_UNREACHABLE. */
+export function sendHttp1(
+  exchange: Exchange,
+  target: Target,
+  mayReuse: boolean,
+): Promise<UpstreamAnswer> {
+  const { lease, port } = target;
+  const outgoing = httpRequest({
+    agent: exchange.upstreams.agentFor(lease, port, mayReuse),
+    host: lease.address,
+    port,
+    method: exchange.method,
+    path: exchange.target,
+    // A flat list keeps order, spelling and repetitions; node adds nothing to it but `Connection`.
+    headers: requestHeaders({
+      raw: exchange.fields,
+      framing: outgoingFraming(exchange),
+      requestId: exchange.requestId,
+      ...upgradeHeaders(exchange, target.subprotocols),
+    }),
+    maxHeaderSize: RESPONSE_HEADER_LIMIT,
+  });
+  limitConnectTime(outgoing, target.connectTimeoutMs);
+  for (const signal of [exchange.signal, lease.signal]) {
+    const stop = cutWith(signal, () => {
+      outgoing.destroy(new Error("Request was cut"));
+    });
+    outgoing.once("close", stop);
+  }
+  relayInformation(exchange, outgoing);
+  sendBody(exchange, outgoing);
+  return new Promise((resolve, reject) => {
+    let isSettled = false;
+    const settle = (answer: UpstreamAnswer) => {
+      isSettled = true;
+      resolve(answer);
+    };
+    const fail = (cause?: Error) => {
+      const wasReused = outgoing.reusedSocket && hasErrorCode(cause, "ECONNRESET", "EPIPE");
+      if (!isSettled) reject(unreachable(port, wasReused, cause));
+      isSettled = true;
+    };
+    outgoing.once("response", (incoming) => settle(responseOf(exchange, outgoing, incoming)));
+    if (exchange.upgrade !== undefined) {
+      outgoing.once("upgrade", (incoming, socket, head) =>
+        settle({
+          kind: "upgraded",
+          message: incoming.statusMessage ?? "",
+          fields: incoming.rawHeaders,
+          protocol: incoming.headers.upgrade,
+          socket,
+          head,
+        }),
+      );
+    }
+    // Stays for the life of the request: after the answer's header a failure shows on the answer's own stream.
+    outgoing.on("error", fail);
+    // An upgrade that was not asked for ends the connection without an error.
+    outgoing.once("close", () => fail());
+  });
+}
+
+function responseOf(
+  exchange: Exchange,
+  outgoing: ClientRequest,
+  incoming: IncomingMessage,
+): UpstreamResponse {
+  return {
+    kind: "response",
+    status: incoming.statusCode ?? 0,
+    message: incoming.statusMessage ?? "",
+    fields: incoming.rawHeaders,
+    isEmpty: false,
+    body: incoming,
+    trailers: () => (incoming.complete ? incoming.rawTrailers : undefined),
+    cutCode: () => undefined,
+    release() {
+      if (outgoing.writableFinished) return;
+      exchange.body.unpipe(outgoing);
+      outgoing.destroy();
+    },
+    cut: () => void outgoing.destroy(),
+  };
+}
+
+function upgradeHeaders(exchange: Exchange, subprotocols: Subprotocols) {
+  if (exchange.upgrade === undefined) return {};
+  const { protocol } = exchange.upgrade;
+  return { upgrade: { protocol, subprotocols: subprotocols.foreign } };
+}
+
+/** A method that usually has a body says that it has none (RFC 9110, 8.6); node would send an empty chunked one. */
+function outgoingFraming({ framing, method }: Exchange): Framing {
+  const usuallyHasBody = !USUALLY_BODILESS.has(method);
+  return framing.kind === "none" && usuallyHasBody ? { kind: "length", bytes: "0" } : framing;
+}
+
+function limitConnectTime(outgoing: ClientRequest, timeoutMs: number): void {
+  outgoing.once("socket", (socket) => {
+    if (!socket.connecting) return;
+    const timer = setTimeout(
+      () => outgoing.destroy(new Error("Connection attempt timed out")),
+      timeoutMs,
+    );
+    socket.once("connect", () => clearTimeout(timer));
+    socket.once("close", () => clearTimeout(timer));
+  });
+}
+
+function relayInformation(exchange: Exchange, outgoing: ClientRequest): void {
+  const { response, expectsContinue } = exchange;
+  let isContinued = false;
+  outgoing.on("continue", () => {
+    if (expectsContinue && !isContinued && response.status === undefined) response.writeContinue();
+    isContinued = true;
+  });
+  let hints = 0;
+  outgoing.on("information", ({ statusCode, headers }) => {
+    if (statusCode !== 103 || headers.link === undefined || response.status !== undefined) return;
+    if (++hints <= MAX_EARLY_HINTS) response.writeEarlyHints(headers.link);
+  });
+}
+
+function sendBody(exchange: Exchange, outgoing: ClientRequest): void {
+  const { body, framing, traffic } = exchange;
+  if (framing.kind === "none") {
+    outgoing.end();
+    return;
+  }
+  body.on("data", (chunk: Buffer) => (traffic.received += chunk.length));
+  body.once("end", () => {
+    const trailers = exchange.trailers();
+    // What a client gave up midway must not reach the application as a whole.
+    if (trailers === undefined) return void outgoing.destroy(new Error("Request was cut"));
+    if (framing.kind === "chunked") outgoing.addTrailers(trailerFields(trailers));
+    outgoing.end();
+  });
+  body.pipe(outgoing, { end: false });
+  // The header goes out with the body's first bytes, or at once when the client holds them back.
+  setImmediate(() => {
+    if (traffic.received === 0 && !outgoing.writableEnded && !outgoing.destroyed) {
+      outgoing.flushHeaders();
+    }
+  });
+}

@@ -1,0 +1,124 @@
+// Sends an exchange's request to the application over HTTP/2 without TLS and with prior knowledge (RFC 9113, 3.3).
+
+import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
+import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
+import { requestHeaders, trailerFields } from "./headers.ts";
+import { trailersOf, writableFields } from "./http2-fields.ts";
+import {
+  cutWith,
+  isReplayable,
+  type Target,
+  unreachable,
+  type UpstreamAnswer,
+  type UpstreamResponse,
+} from "./upstream.ts";
+
+/** Say how the message is carried; the pseudo-header fields and frames of HTTP/2 say it otherwise. */
+const NOT_IN_HTTP2 = new Set(["host", "transfer-encoding"]);
+
+/** Sends the request; resolves when the application's header is there. Rejects GUEST_UNREACHABLE. */
+export function sendHttp2(
+  exchange: Exchange,
+  target: Target,
+  mayReuse: boolean,
+): Promise<UpstreamAnswer> {
+  const { sessions } = exchange.upstreams;
+  // Calls are not replayable as a rule and come by the thousand: they share a session, too.
+  const mayShare = mayReuse || !isReplayable(exchange);
+  const wasReused = mayShare && sessions.has(target);
+  const isBodiless = exchange.framing.kind === "none";
+  const options = { endStream: isBodiless, waitForTrailers: !isBodiless };
+  const fields = headerOf(exchange);
+  let stream: ClientHttp2Stream;
+  try {
+    stream = sessions.request(target, { fields, options }, mayShare);
+  } catch (error) {
+    if (!(error instanceof Error) || error instanceof TypeError) throw error;
+    // The session ended in this very moment.
+    return Promise.reject(unreachable(target.port, wasReused, error));
+  }
+  for (const signal of [exchange.signal, target.lease.signal]) {
+    const stop = cutWith(signal, () => stream.close(constants.NGHTTP2_CANCEL));
+    stream.once("close", stop);
+  }
+  relayInformation(exchange, stream);
+  if (!isBodiless) sendBody(exchange, stream);
+  return new Promise((resolve, reject) => {
+    let cause: Error | undefined;
+    stream.once("response", (headers, flags, raw) =>
+      resolve(responseOf(stream, headers, flags, raw)),
+    );
+    // Stays for the life of the stream: after the header a failure shows in the code of its end.
+    stream.on("error", (error) => (cause = error));
+    stream.once("close", () => reject(unreachable(target.port, wasReused, cause)));
+  });
+}
+
+function headerOf(exchange: Exchange): string[] {
+  const fields = requestHeaders({
+    raw: exchange.fields,
+    framing: exchange.framing,
+    requestId: exchange.requestId,
+  });
+  const kept = fields.filter(
+    (_text, index) => !NOT_IN_HTTP2.has((fields[index - (index % 2)] ?? "").toLowerCase()),
+  );
+  return [
+    ...[":method", exchange.method],
+    ...[":scheme", "http"],
+    ...[":authority", exchange.authority ?? ""],
+    ...[":path", exchange.target],
+    ...writableFields(kept),
+  ];
+}
+
+function responseOf(
+  stream: ClientHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  raw: readonly string[],
+): UpstreamResponse {
+  const fields = raw.filter((_text, index) => raw[index - (index % 2)]?.startsWith(":") !== true);
+  return {
+    kind: "response",
+    status: Number(headers[":status"]),
+    message: "",
+    fields,
+    isEmpty: (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0,
+    body: stream,
+    trailers: trailersOf(stream),
+    cutCode: () => stream.rstCode,
+    release() {
+      if (!stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL);
+    },
+    cut: () => stream.close(constants.NGHTTP2_CANCEL),
+  };
+}
+
+function relayInformation({ response, expectsContinue }: Exchange, stream: ClientHttp2Stream) {
+  let hints = 0;
+  stream.on("headers", (headers) => {
+    if (response.status !== undefined) return;
+    const { ":status": status, link } = headers;
+    if (status === 100 && expectsContinue) response.writeContinue();
+    if (status === 103 && link !== undefined && ++hints <= MAX_EARLY_HINTS)
+      response.writeEarlyHints(link);
+  });
+}
+
+function sendBody(exchange: Exchange, stream: ClientHttp2Stream): void {
+  const { body, traffic } = exchange;
+  stream.once("wantTrailers", () => {
+    const trailers: Record<string, string[]> = {};
+    for (const [name, value] of trailerFields(exchange.trailers() ?? [])) {
+      (trailers[name.toLowerCase()] ??= []).push(value);
+    }
+    stream.sendTrailers(trailers);
+  });
+  body.on("data", (chunk: Buffer) => (traffic.received += chunk.length));
+  body.once("end", () => {
+    if (exchange.trailers() === undefined) stream.close(constants.NGHTTP2_CANCEL);
+    else stream.end();
+  });
+  body.pipe(stream, { end: false });
+}

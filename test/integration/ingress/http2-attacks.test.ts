@@ -1,0 +1,244 @@
+// What a hostile client can do with HTTP/2: each attack ends its stream or its session, reaches no application, and
+// leaves the ingress serving others.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { test } from "node:test";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { ENDPOINT_HOST, fetchOnce, type Harness, startHarness } from "./harness.ts";
+
+const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const [DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, CONTINUATION] = [0, 1, 3, 4, 6, 7, 9];
+const [END_STREAM, END_HEADERS] = [1, 4];
+
+function frame(
+  type: number,
+  flags: number,
+  stream: number,
+  payload: Buffer = Buffer.alloc(0),
+): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** A length of HPACK with a prefix of seven bits. */
+function hpackLength(length: number): number[] {
+  if (length < 127) return [length];
+  const bytes = [127];
+  let rest = length - 127;
+  for (; rest >= 128; rest >>= 7) bytes.push((rest & 127) | 128);
+  return [...bytes, rest];
+}
+
+/** The fields in HPACK, literally. */
+function hpack(fields: readonly (readonly [string, string])[]): Buffer {
+  return Buffer.concat(
+    fields.flatMap(([name, value]) => [
+      Buffer.from([0, ...hpackLength(name.length)]),
+      Buffer.from(name, "latin1"),
+      Buffer.from(hpackLength(value.length)),
+      Buffer.from(value, "latin1"),
+    ]),
+  );
+}
+
+type Fields = (readonly [string, string])[];
+
+const REQUEST: Fields = [
+  [":method", "POST"],
+  [":scheme", "https"],
+  [":authority", ENDPOINT_HOST],
+  [":path", "/"],
+];
+
+async function openRaw(harness: Harness): Promise<TLSSocket> {
+  const { host, port } = harness.ingress.address;
+  const ca = harness.caCertificate;
+  const socket = connectTls({ host, port, ca, servername: ENDPOINT_HOST, ALPNProtocols: ["h2"] });
+  socket.on("error", () => undefined);
+  await once(socket, "secureConnect");
+  socket.write(Buffer.concat([PREFACE, frame(SETTINGS, 0, 0)]));
+  return socket;
+}
+
+/** The types and stream codes of the frames received until `isLast` or the end of the connection. */
+async function readFrames(
+  socket: TLSSocket,
+  isLast: (type: number, stream: number) => boolean,
+): Promise<{ type: number; payload: Buffer }[]> {
+  const frames: { type: number; payload: Buffer }[] = [];
+  let rest: Buffer = Buffer.alloc(0);
+  try {
+    for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+      rest = Buffer.concat([rest, chunk as Buffer]);
+      while (rest.length >= 9 && rest.length >= 9 + rest.readUIntBE(0, 3)) {
+        const length = rest.readUIntBE(0, 3);
+        const [type, stream] = [rest.readUInt8(3), rest.readUInt32BE(5)];
+        frames.push({ type, payload: rest.subarray(9, 9 + length) });
+        rest = rest.subarray(9 + length);
+        if (isLast(type, stream)) return frames;
+      }
+    }
+  } catch (error) {
+    // The end of a hostile connection may be abrupt.
+    assert.ok(error instanceof Error);
+  }
+  return frames;
+}
+
+async function startCounting() {
+  const seen: string[] = [];
+  const harness = await startHarness({
+    app: (request, response) => {
+      seen.push(`${request.method} ${request.url} ${JSON.stringify(request.headers)}`);
+      request.resume();
+      response.end("seen");
+    },
+  });
+  return { harness, seen };
+}
+
+async function assertStillServes(harness: Harness): Promise<void> {
+  const reply = await fetchOnce(harness, { headers: await harness.credentials() });
+  assert.equal(reply.status, 200);
+}
+
+const without = (name: string) => REQUEST.filter(([field]) => field !== name);
+const HEADER_ATTACKS: readonly [string, Fields, boolean][] = [
+  ["transfer-encoding (TE downgrade)", [...REQUEST, ["transfer-encoding", "chunked"]], false],
+  ["a connection field", [...REQUEST, ["connection", "close"]], false],
+  ["an upgrade field", [...REQUEST, ["upgrade", "h2c"]], false],
+  ["a te field other than trailers", [...REQUEST, ["te", "chunked"]], false],
+  ["an upper case name", [...REQUEST, ["X-Upper", "1"]], false],
+  ["two different lengths", [...REQUEST, ["content-length", "1"], ["content-length", "2"]], false],
+  ["a body shorter than its length", [...REQUEST, ["content-length", "5"]], true],
+  ["a host that contradicts the authority", [...REQUEST, ["host", "example.com"]], true],
+  ["a second path", [...REQUEST, [":path", "/admin"]], false],
+  ["a pseudo-header field after a regular one", [["x-a", "b"], ...REQUEST], false],
+  ["an unknown pseudo-header field", [[":x", "y"], ...REQUEST], false],
+  ["a path with a space", [...without(":path"), [":path", "/ HTTP/1.1"]], true],
+  ["a path with a line break", [...without(":path"), [":path", "/\r\nX: y"]], true],
+  ["an absolute path", [...without(":path"), [":path", "https://example.com/"]], true],
+  ["a scheme that is a URL", [...without(":scheme"), [":scheme", "https://x/"]], true],
+  ["a method with a line break", [...without(":method"), [":method", "GET / X\r\n"]], true],
+  [
+    "CONNECT",
+    [
+      [":method", "CONNECT"],
+      [":authority", "localhost:80"],
+    ],
+    true,
+  ],
+  ["more fields than the limit", [...REQUEST, ...Array(400).fill(["x-a", "b"] as const)], true],
+];
+
+for (const [name, fields, endsStream] of HEADER_ATTACKS) {
+  test(`${name} in an HTTP/2 request is refused and the application sees nothing`, async () => {
+    const { harness, seen } = await startCounting();
+    await using _ = harness;
+    const socket = await openRaw(harness);
+    const credentials = Object.entries(await harness.credentials());
+    const flags = END_HEADERS | (endsStream ? END_STREAM : 0);
+    socket.write(frame(HEADERS, flags, 1, hpack([...fields, ...credentials])));
+    const frames = await readFrames(
+      socket,
+      (type, stream) => (stream === 1 && (type === RESET || type === HEADERS)) || type === GOAWAY,
+    );
+    const last = frames.at(-1);
+    // A header is a refusal: the first byte of its block is the indexed status 400, or a literal one.
+    if (last?.type === HEADERS) assert.match(last.payload.toString("latin1"), /^\x8c|^\x08\x03/);
+    assert.deepEqual(seen, []);
+    socket.destroy();
+    await assertStillServes(harness);
+  });
+}
+
+test("header injection by line breaks in a value does not reach the application", async () => {
+  const { harness, seen } = await startCounting();
+  await using _ = harness;
+  const socket = await openRaw(harness);
+  const credentials = Object.entries(await harness.credentials());
+  const fields: Fields = [...REQUEST, ...credentials, ["x-a", "b\r\nX-Injected: 1"]];
+  socket.write(frame(HEADERS, END_HEADERS | END_STREAM, 1, hpack(fields)));
+  await readFrames(socket, (type, stream) => stream === 1 || type === GOAWAY);
+  assert.doesNotMatch(seen.join(), /injected/i);
+  socket.destroy();
+  await assertStillServes(harness);
+});
+
+/** Frames that a client sends over and over; each attack must end in the end of its session. */
+const FLOODS: readonly [string, (index: number, request: Buffer) => Buffer][] = [
+  [
+    "rapid reset",
+    (index, request) =>
+      Buffer.concat([
+        frame(HEADERS, END_HEADERS | END_STREAM, index * 2 + 1, request),
+        frame(RESET, 0, index * 2 + 1, Buffer.from([0, 0, 0, 8])),
+      ]),
+  ],
+  ["a settings flood", () => frame(SETTINGS, 0, 0)],
+  ["a ping flood", () => frame(PING, 0, 0, Buffer.alloc(8))],
+  [
+    "a flood of empty data",
+    (index, request) => (index === 0 ? frame(HEADERS, END_HEADERS, 1, request) : frame(DATA, 0, 1)),
+  ],
+  [
+    "a continuation flood",
+    (index, request) =>
+      index === 0 ? frame(HEADERS, 0, 1, request) : frame(CONTINUATION, 0, 1, Buffer.alloc(0)),
+  ],
+  [
+    "a flood of streams beyond the limit",
+    (index, request) => frame(HEADERS, END_HEADERS, index * 2 + 1, request),
+  ],
+];
+
+for (const [name, make] of FLOODS) {
+  test(`${name} ends the session and nothing else`, async () => {
+    await using harness = await startHarness();
+    harness.app.removeAllListeners("request");
+    const socket = await openRaw(harness);
+    const credentials = Object.entries(await harness.credentials());
+    const request = hpack([...REQUEST, ...credentials]);
+    const frames = Array.from({ length: 3000 }, (_, index) => make(index, request));
+    const ended = readFrames(socket, () => false);
+    socket.write(Buffer.concat(frames));
+    await ended;
+    harness.app.on("request", (_request, response) => response.end("hello"));
+    await assertStillServes(harness);
+  });
+}
+
+test("a header larger than the limit is refused", async () => {
+  const { harness, seen } = await startCounting();
+  await using _ = harness;
+  const socket = await openRaw(harness);
+  const credentials = Object.entries(await harness.credentials());
+  const block = hpack([...REQUEST, ...credentials, ["x-a", "a".repeat(40_000)]]);
+  const [first, second, third] = [0, 16_000, 32_000].map((at) => block.subarray(at, at + 16_000));
+  socket.write(
+    Buffer.concat([
+      frame(HEADERS, END_STREAM, 1, first),
+      frame(CONTINUATION, 0, 1, second),
+      frame(CONTINUATION, END_HEADERS, 1, third),
+    ]),
+  );
+  const frames = await readFrames(socket, (type) => type === RESET || type === GOAWAY);
+  assert.ok(frames.some(({ type }) => type === RESET || type === GOAWAY));
+  assert.deepEqual(seen, []);
+  socket.destroy();
+});
+
+test("a client that sends no frames is cut", async () => {
+  await using harness = await startHarness({ headersTimeoutMs: 50 });
+  const { host, port } = harness.ingress.address;
+  const ca = harness.caCertificate;
+  const socket = connectTls({ host, port, ca, servername: ENDPOINT_HOST, ALPNProtocols: ["h2"] });
+  socket.on("error", () => undefined);
+  socket.resume();
+  await once(socket, "close");
+});
