@@ -54,6 +54,13 @@ const schema = z.strictObject({
       secretAccessKey: z.string(),
     })
     .optional(),
+  /** How much of what one account may have in one region. */
+  quotas: z
+    .strictObject({
+      images: z.number().int().min(0).default(100),
+      versionsPerImage: z.number().int().min(1).default(50),
+    })
+    .prefault({}),
   /** Hours a terminated microVM stays visible. */
   terminatedRetentionHours: z.number().min(0).default(24),
 });

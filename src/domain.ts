@@ -21,7 +21,7 @@ export interface DomainDeps {
   readonly host: Host;
   readonly clock: Clock;
   readonly log: Log;
-  readonly config: Pick<Config, "terminatedRetentionHours">;
+  readonly config: Pick<Config, "terminatedRetentionHours" | "quotas">;
 }
 
 /** Disposing it stops everything it does, leaving VMMs running; store and host stay the caller's. */
@@ -59,7 +59,10 @@ export function createDomain(deps: DomainDeps): Domain {
       images,
       clock,
       onBuildWanted: () => builds.wake(),
+      cpuTarget: host.cpuTarget,
+      quotas: config.quotas,
       onDeleteWanted: (image) => builds.remove(image),
+      onVersionDeleteWanted: (version) => builds.removeVersion(version),
     }),
     traffic,
     async start(signal) {

@@ -3,6 +3,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ServiceError } from "../errors.ts";
 import { initial } from "./migrations/0001-initial.ts";
+import { imageVersions } from "./migrations/0002-image-versions.ts";
 import { inTransaction } from "./sqlite-database.ts";
 
 export interface Migration {
@@ -12,7 +13,7 @@ export interface Migration {
 }
 
 /** Every migration, in order. Released ones never change. */
-export const MIGRATIONS: readonly Migration[] = [initial];
+export const MIGRATIONS: readonly Migration[] = [initial, imageVersions];
 
 /** Applies the migrations that `db` lacks. Throws SETUP_FAILED for a database that a newer torpor made. */
 export function migrate(db: DatabaseSync, file: string, migrations = MIGRATIONS): void {

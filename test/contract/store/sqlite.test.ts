@@ -1,6 +1,8 @@
 // The SQLite store keeps the contract of stores, in memory; files are the integration tests' affair.
 
 import { openSqliteStore } from "../../../src/store/sqlite.ts";
+import { imageVersionsSuite } from "./image-versions-suite.ts";
 import { storeSuite } from "./store-suite.ts";
 
 storeSuite("sqlite", () => openSqliteStore(":memory:"));
+imageVersionsSuite("sqlite", () => openSqliteStore(":memory:"));

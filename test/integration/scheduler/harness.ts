@@ -27,6 +27,7 @@ export const ALL_HOOKS: Hooks = {
   },
   microvmImageHooks: { ready: "ENABLED" },
 };
+export const QUOTAS = { images: 8, versionsPerImage: 4 };
 export const POLICY: IdlePolicy = {
   maxIdleDurationSeconds: 60,
   suspendedDurationSeconds: 300,
@@ -66,7 +67,7 @@ export async function setUp(
       host,
       clock,
       log: silentLog(),
-      config: { terminatedRetentionHours: 24 },
+      config: { terminatedRetentionHours: 24, quotas: QUOTAS },
     });
   let domain: Domain = make();
   await domain.start(never);

@@ -98,7 +98,7 @@ describe("migrate", () => {
   test("applies only what is missing, in order", async () => {
     await using place = await temporaryDatabase();
     const db = openDatabase(place.file);
-    migrate(db, place.file);
+    migrate(db, place.file, [initial]);
     db.exec("INSERT INTO client_tokens VALUES ('a', 'r', 'o', 't', 'h', 'i')");
     const second = {
       version: 2,
