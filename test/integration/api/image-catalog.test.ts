@@ -27,7 +27,7 @@ describe("builds", () => {
 
   it("are one for the host's CPU target, with sizes once they succeeded", async () => {
     await using it = await setUp();
-    const release = it.host.hold("build");
+    const release = it.hold("build");
     const creation = it.create();
     const list = async (filter: object = {}) =>
       (await it.lambda.send(new ListMicrovmImageBuildsCommand({ ...version, ...filter }))).items;

@@ -11,7 +11,7 @@ import { createDomain } from "../../../src/domain.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { silentLog } from "../../../src/lib/log.ts";
 import { openSqliteStore } from "../../../src/store/sqlite.ts";
-import { createFakeHost } from "../../fixtures/fake-host.ts";
+import { createFakeHost, type HostCall } from "../../fixtures/fake-host.ts";
 import { BASE_ARN, IMAGE_ARN, ROLE_ARN } from "../../unit/api/fixtures.ts";
 import { eventually } from "../scheduler/harness.ts";
 import { startHarness } from "./harness.ts";
@@ -40,6 +40,7 @@ export async function setUp() {
   );
   const { lambda } = harness;
   const resources = acquired.move();
+  const releases: (() => void)[] = [];
   return {
     host,
     harness,
@@ -58,7 +59,17 @@ export async function setUp() {
     },
     atRest: () => atRest(lambda, IMAGE_ARN),
     get: () => lambda.send(new GetMicrovmImageCommand(image)),
-    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+    /** Keeps the host from going on until the returned function is called, or the test ends. */
+    hold(call: HostCall): () => void {
+      const release = host.hold(call);
+      releases.push(release);
+      return release;
+    },
+    [Symbol.asyncDispose]: async () => {
+      // A removal that is still held would be waited for without end.
+      for (const release of releases) release();
+      await resources.disposeAsync();
+    },
   };
 }
 

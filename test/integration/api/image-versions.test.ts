@@ -25,7 +25,7 @@ describe("UpdateMicrovmImage", () => {
   it("answers the next version while the old one stays the active one", async () => {
     await using it = await setUp();
     await it.create();
-    const release = it.host.hold("build");
+    const release = it.hold("build");
     const output = await it.lambda.send(
       new UpdateMicrovmImageCommand({
         ...image,
@@ -93,7 +93,7 @@ describe("UpdateMicrovmImage", () => {
   it("is refused while the image is built", async () => {
     await using it = await setUp();
     await it.create();
-    const release = it.host.hold("build");
+    const release = it.hold("build");
     const input = { ...image, ...CONFIGURATION };
     await it.lambda.send(new UpdateMicrovmImageCommand(input));
     await assert.rejects(it.lambda.send(new UpdateMicrovmImageCommand(input)), {
@@ -234,7 +234,7 @@ describe("image versions", () => {
     await using it = await setUp();
     await it.create();
     await it.update();
-    const release = it.host.hold("removeImage");
+    const release = it.hold("removeImage");
     const version = { ...image, imageVersion: "1.0" };
     for (const _time of ["first", "again"]) {
       const output = await it.lambda.send(new DeleteMicrovmImageVersionCommand(version));
