@@ -1,10 +1,10 @@
 // Which folder may import which. Three layers, downward only: edge, domain, adapters; lib and errors below all.
 
 const EDGE = "^src/(api|ingress|cli)/";
-const DOMAIN = "^src/(microvms|images|scheduler|tokens)/";
+const DOMAIN = "^src/(microvms|images|connectors|scheduler|tokens)/";
 const ADAPTERS = "^src/(vmm|guest|network|store|artifacts|builder|host|setup|tls|keys)/";
 /** Pure tables of the domain that a store transaction or a host checks against. */
-const TABLES = "^src/(microvms/state|images/(state|size-class))\\.ts$";
+const TABLES = "^src/(microvms/state|connectors/state|images/(state|size-class))\\.ts$";
 const BASE = "^src/(lib/|errors\\.ts$)";
 const WIRING = "^src/(main\\.ts$|cli/)";
 

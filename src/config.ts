@@ -8,13 +8,15 @@ import { messageOf, ServiceError } from "./errors.ts";
 import { LOG_LEVELS } from "./lib/log.ts";
 
 const address = z
-  .string()
+  .string('must be "host:port"')
   .regex(/^(\[[0-9a-fA-F:]+\]|[^:[\]]+):\d{1,5}$/, 'must be "host:port"')
   .transform((text) => {
     const at = text.lastIndexOf(":");
     return { host: text.slice(0, at).replace(/^\[|\]$/g, ""), port: Number(text.slice(at + 1)) };
   })
   .refine(({ port }) => port <= 65535, "port must be at most 65535");
+
+const rate = (perSecond: number) => z.number().int().min(1).max(1_000_000).default(perSecond);
 
 const schema = z.strictObject({
   /** Everything torpor keeps: database, keys, assets, images, microVMs, artifacts, logs. */
@@ -32,13 +34,16 @@ const schema = z.strictObject({
   /** Twelve digits; the account of the root key. */
   accountId: z
     .string()
-    .regex(/^\d{12}$/)
+    .regex(/^\d{12}$/, "must be twelve digits")
     .default("000000000000"),
   accelerator: z.enum(["auto", "kvm", "tcg"]).default("auto"),
   /** Network slots: IPv4 range for their host-side addresses and how many are kept ready. */
   slots: z
     .strictObject({
-      cidr: z.string().default("100.96.0.0/16"),
+      cidr: z
+        .string()
+        .regex(/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/, "must be a.b.c.d/n")
+        .default("100.96.0.0/16"),
       ready: z.number().int().min(0).max(64).default(4),
       max: z.number().int().min(1).max(4096).default(1024),
     })
@@ -54,9 +59,28 @@ const schema = z.strictObject({
       secretAccessKey: z.string(),
     })
     .optional(),
-  /** How much of what one account may have in one region. */
+  /** Limits of each account in each region. */
   quotas: z
     .strictObject({
+      /** Baseline memory of all microVMs that are not TERMINATED, in MiB. */
+      memoryMiB: z.number().int().min(0).default(409_600),
+      /** Whether the request rates below are enforced; on one's own hardware there is rarely a reason to. */
+      enforceRates: z.boolean().default(false),
+      /** Requests a second, and at once, by operation. */
+      rates: z
+        .strictObject({
+          RunMicrovm: rate(5),
+          ResumeMicrovm: rate(5),
+          SuspendMicrovm: rate(2),
+          TerminateMicrovm: rate(10),
+          CreateMicrovmAuthToken: rate(50),
+          CreateMicrovmShellAuthToken: rate(5),
+          GetMicrovm: rate(100),
+        })
+        .prefault({}),
+      /** Customers' network connectors. */
+      networkConnectors: z.number().int().min(0).default(100),
+      /** Images, and versions of each. */
       images: z.number().int().min(0).default(100),
       versionsPerImage: z.number().int().min(1).default(50),
     })
@@ -82,12 +106,20 @@ export function loadConfig(
   );
   const result = schema.safeParse({ ...fromFile, ...defined });
   if (!result.success) {
-    const problems = result.error.issues
-      .map((issue) => `${issue.path.join(".") || "file"}: ${issue.message}`)
-      .join("; ");
+    const problems = result.error.issues.map(wordIssue).join("; ");
     throw new ServiceError("VALIDATION_FAILED", `Cannot use configuration: ${problems}`);
   }
   return Object.freeze({ ...result.data, dataDir: path.resolve(result.data.dataDir) });
+}
+
+function wordIssue(issue: z.core.$ZodIssue): string {
+  const at = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys
+      .map((key) => `there is no setting "${at === "" ? key : `${at}.${key}`}"`)
+      .join("; ");
+  }
+  return `${at}: ${issue.message}`;
 }
 
 function readConfigFile(configPath: string): Record<string, unknown> {

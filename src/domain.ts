@@ -1,6 +1,9 @@
 // The domain, wired: operations, traffic, builds and the scheduler over one store and one host.
 
 import type { Config } from "./config.ts";
+import { createConnectorOperations } from "./connectors/create-operations.ts";
+import type { ConnectorOperations } from "./connectors/operations.ts";
+import { ConnectorProvisioning } from "./connectors/provisioning.ts";
 import type { Host } from "./host/host.ts";
 import { ImageBuilds } from "./images/builds.ts";
 import { createImageOperations } from "./images/create-operations.ts";
@@ -21,13 +24,19 @@ export interface DomainDeps {
   readonly host: Host;
   readonly clock: Clock;
   readonly log: Log;
-  readonly config: Pick<Config, "terminatedRetentionHours" | "quotas">;
+  readonly config: Pick<Config, "terminatedRetentionHours"> & {
+    readonly quotas: Pick<
+      Config["quotas"],
+      "memoryMiB" | "networkConnectors" | "images" | "versionsPerImage"
+    >;
+  };
 }
 
 /** Disposing it stops everything it does, leaving VMMs running; store and host stay the caller's. */
 export interface Domain extends AsyncDisposable {
   readonly microvms: MicrovmOperations;
   readonly images: ImageOperations;
+  readonly connectors: ConnectorOperations;
   readonly traffic: Traffic;
   /** Recovers what an earlier service left, then begins to act. Once, before the edge serves; the signal gives up the recovery. */
   start(signal: AbortSignal): Promise<void>;
@@ -48,13 +57,17 @@ export function createDomain(deps: DomainDeps): Domain {
     clock,
     onQuiet: (microvmId) => scheduler.rearm(microvmId),
   });
-  const { images } = store;
+  const { images, connectors } = store;
   const scheduler = new Scheduler({ host, microvms, images, live, traffic, clock, log });
   const builds = new ImageBuilds({ images, host, clock, log });
+  const provisioning = new ConnectorProvisioning({ connectors, clock, log });
   const stopping = new AbortController();
   let purging: Promise<void> = Promise.resolve();
   return {
-    microvms: createMicrovmOperations({ microvms, images, live, clock }),
+    microvms: createMicrovmOperations({
+      ...{ microvms, images, connectors, live, clock },
+      memoryQuotaMiB: config.quotas.memoryMiB,
+    }),
     images: createImageOperations({
       images,
       clock,
@@ -64,17 +77,29 @@ export function createDomain(deps: DomainDeps): Domain {
       onDeleteWanted: (image) => builds.remove(image),
       onVersionDeleteWanted: (version) => builds.removeVersion(version),
     }),
+    connectors: createConnectorOperations({
+      connectors,
+      clock,
+      limit: config.quotas.networkConnectors,
+      onChangeWanted: () => provisioning.wake(),
+    }),
     traffic,
     async start(signal) {
       await recoverMicrovms({ host, microvms, live, log }, signal);
       scheduler.start();
       await builds.start();
+      provisioning.wake();
       const retentionMs = config.terminatedRetentionHours * 3_600_000;
       purging = keepPurging({ microvms, clock, log, retentionMs }, stopping.signal);
     },
     async [Symbol.asyncDispose]() {
       stopping.abort();
-      await Promise.all([scheduler[Symbol.asyncDispose](), builds[Symbol.asyncDispose](), purging]);
+      await Promise.all([
+        scheduler[Symbol.asyncDispose](),
+        builds[Symbol.asyncDispose](),
+        provisioning[Symbol.asyncDispose](),
+        purging,
+      ]);
     },
   };
 }

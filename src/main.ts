@@ -6,17 +6,34 @@ import { runServe } from "./cli/commands/serve.ts";
 import { runSetup } from "./cli/commands/setup.ts";
 import { CONFIG_HELP } from "./cli/arguments.ts";
 import { isServiceError } from "./errors.ts";
+import packageJson from "../package.json" with { type: "json" };
 
-const COMMANDS: Readonly<
-  Record<string, { run: (args: string[]) => Promise<number>; summary: string }>
-> = {
+interface Command {
+  readonly run: (args: string[]) => Promise<number>;
+  readonly summary: string;
+  /** Options of this command alone, as help shows them. */
+  readonly options: string;
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
   setup: {
     run: runSetup,
     summary: "install and build what this machine needs; again only what changed",
+    options: `  --refresh                   look for a newer guest kernel and base image
+  --development               also what \`make test\` needs`,
   },
-  serve: { run: runServe, summary: "run the service (--json prints one line when it is ready)" },
-  env: { run: runEnv, summary: "print the exports that point AWS clients at the service" },
-  doctor: { run: runDoctor, summary: "check the machine and say what to mend" },
+  serve: {
+    run: runServe,
+    summary: "run the service; on SIGTERM it ends and running microVMs go on",
+    options: `  --json                      print one line of JSON when it serves`,
+  },
+  env: {
+    run: runEnv,
+    summary: "print the exports that point AWS clients at the service",
+    options: `  --wait                      wait up to two minutes for the service to serve
+  --json                      print one JSON object instead`,
+  },
+  doctor: { run: runDoctor, summary: "check the machine and say what to mend", options: "" },
 };
 
 function help(): string {
@@ -33,13 +50,18 @@ async function main(args: string[]): Promise<number> {
     process.stdout.write(help());
     return name === undefined ? 2 : 0;
   }
+  if (name === "--version") {
+    process.stdout.write(`torpor ${packageJson.version}\n`);
+    return 0;
+  }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) {
     process.stderr.write(`torpor: there is no command "${name}"; see torpor --help\n`);
     return 2;
   }
   if (rest.includes("--help") || rest.includes("-h")) {
-    process.stdout.write(`torpor ${name}: ${command.summary}\n\nOptions:\n${CONFIG_HELP}\n`);
+    const options = [command.options, CONFIG_HELP].filter((text) => text !== "").join("\n");
+    process.stdout.write(`torpor ${name}: ${command.summary}\n\nOptions:\n${options}\n`);
     return 0;
   }
   try {

@@ -3,6 +3,7 @@
 
 import { ServiceError } from "../errors.ts";
 import type { Scope } from "../microvms/records.ts";
+import { coreErrorReply, isCorePath } from "./core-errors.ts";
 import { jsonErrorReply, type Reply, type WireError } from "./errors.ts";
 import { answerOperation, splitUrl } from "./operation.ts";
 import { createRouter } from "./router.ts";
@@ -66,10 +67,10 @@ export function createAnswers(deps: AnswerDeps): Answers {
           throw wrongService();
       }
     },
-    refusal: (request, error) =>
-      peekService(request) === "sts"
-        ? xmlErrorReply(error, request.requestId)
-        : jsonErrorReply(error),
+    refusal(request, error) {
+      if (peekService(request) === "sts") return xmlErrorReply(error, request.requestId);
+      return isCorePath(splitUrl(request.url).path) ? coreErrorReply(error) : jsonErrorReply(error);
+    },
   };
 }
 

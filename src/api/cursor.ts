@@ -24,18 +24,22 @@ export function sealCursor(
   return Buffer.concat([macOf(key, binding, after), Buffer.from(after)]).toString("base64url");
 }
 
-/** The key sealed in `token`; null for the first page. Throws VALIDATION_FAILED for anything but a cursor of this list. */
+/**
+ * The key sealed in `token`, which came as `member`; null for the first page. Throws VALIDATION_FAILED for anything but a
+ * cursor of this list.
+ */
 export function openCursor(
   key: Uint8Array,
   binding: CursorBinding,
   token: string | undefined,
+  member = "nextToken",
 ): string | null {
   if (token === undefined) return null;
   const sealed = Buffer.from(token, "base64url");
   const after = sealed.subarray(MAC_BYTES).toString();
   const mac = sealed.subarray(0, MAC_BYTES);
   if (mac.length === MAC_BYTES && timingSafeEqual(mac, macOf(key, binding, after))) return after;
-  throw new ServiceError("VALIDATION_FAILED", "Invalid nextToken");
+  throw new ServiceError("VALIDATION_FAILED", `Invalid ${member}`);
 }
 
 function macOf(key: Uint8Array, { operation, scope, filter }: CursorBinding, after: string) {

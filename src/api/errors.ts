@@ -52,6 +52,7 @@ export const WIRE_EXCEPTIONS: Readonly<Record<ErrorCode, WireException>> = {
  */
 export const EDGE_EXCEPTIONS: Readonly<Record<string, number>> = {
   SerializationException: 400,
+  InvalidParameterValueException: 400,
   IncompleteSignatureException: 403,
   InvalidSignatureException: 403,
   MissingAuthenticationTokenException: 403,

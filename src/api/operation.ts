@@ -24,6 +24,8 @@ export async function answerOperation(
   const { route, labels } = requireRoute(deps.findRoute, request.method, path);
   if (route.answer === undefined)
     throw edgeError("NotImplementedException", `torpor does not implement ${route.operation} yet`);
+  // As the service does it: a request counts before anybody looks into it.
+  deps.rates?.admit(scope, route.operation);
   const raw = { ...bodyMembers(route, request.body), ...queryMembers(route, query), ...labels };
   const output = await route.answer(deps, scope, raw);
   if (route.status === 204) return { status: 204, headers: {}, body: "" };

@@ -46,6 +46,9 @@ export interface ApiLimits {
   readonly maxConnections: number;
 }
 
+/** Said of operations that are not there yet: the caller's affair, not a failure. */
+const NOT_IMPLEMENTED = 501;
+
 const DEFAULT_LIMITS: ApiLimits = {
   maxBodyBytes: 1024 * 1024,
   smallBodyBytes: 64 * 1024,
@@ -178,7 +181,8 @@ class ListeningServer implements ApiServer {
       return;
     }
     const wire = wireErrorOf(error);
-    if (wire.status >= 500) this.#deps.log.error("API request failed", { requestId, error });
+    const isOurs = wire.status >= 500 && wire.status !== NOT_IMPLEMENTED;
+    if (isOurs) this.#deps.log.error("API request failed", { requestId, error });
     else this.#deps.log.debug("API request refused", { requestId, name: wire.name, error });
     send(request, response, this.#answers.refusal(receivedFrom(request, requestId), wire));
   }

@@ -39,6 +39,8 @@ export interface ArchiveMember {
 const SYMLINK_TARGET_LIMIT = 4096;
 const PATH_LIMIT = 4096;
 const COMPONENT_LIMIT = 255;
+/** Every component may be a directory to make; no real tree comes near. */
+const DEPTH_LIMIT = 100;
 const TYPE_MASK = 0o170000;
 const MADE_BY_UNIX = [3, 19];
 const FILE_KINDS: ReadonlyMap<number, ArchiveMember["kind"]> = new Map([
@@ -105,6 +107,7 @@ function componentsOf(name: string, shown: string): string[] {
   if (components.includes("..")) throw archiveInvalid(`entry ${shown} leads out of the archive`);
   const isTooLong =
     Buffer.byteLength(name) > PATH_LIMIT ||
+    components.length > DEPTH_LIMIT ||
     components.some((part) => Buffer.byteLength(part) > COMPONENT_LIMIT);
   if (isTooLong) throw archiveInvalid(`entry ${shown} has too long a name`);
   return components;

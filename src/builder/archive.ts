@@ -175,6 +175,9 @@ function countName(run: Extraction, bytes: number): void {
 
 async function makeParents(run: Extraction, components: readonly string[]): Promise<string> {
   let directory = run.request.targetDir;
+  const parent = components.join("/");
+  // A directory that is known has known parents only, so most entries need one look.
+  if (run.kinds.get(parent) === "directory") return path.join(directory, parent);
   for (const [index, component] of components.entries()) {
     directory = path.join(directory, component);
     const name = components.slice(0, index + 1).join("/");

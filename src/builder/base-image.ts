@@ -66,7 +66,9 @@ fi
 const IMPORT = `set -eu
 reference=$1
 shift
-layout=$TMPDIR/base-$$
+# TMPDIR is shared by all builds, whose process ids are the same in their own namespaces. buildah makes a name for the image
+# of the path, which must not have capitals.
+layout=$TMPDIR/base-$(cat /proc/sys/kernel/random/uuid)
 mkdir "$layout"
 tar --extract --no-same-owner --file - --directory "$layout"
 id=$(buildah pull --quiet ${SIGNATURE_POLICY} "oci:$layout")

@@ -88,7 +88,7 @@ async function build(
   );
   const packed = await packRootfs(storage, { imageId, rootfsPath, onLog }, signal);
   try {
-    const oci = readOciConfig(packed.inspection, process.arch);
+    const oci = readOciConfig(packed.inspection, process.arch, onLog);
     return { oci, rootfsPath, rootfsBytes: packed.rootfsBytes };
   } catch (error) {
     await rm(rootfsPath, { force: true });

@@ -15,7 +15,7 @@ export interface OciConfig {
   readonly workingDir: string;
   /** As the image says it: "", "name", "uid", "name:group", "uid:gid". */
   readonly user: string;
-  /** TCP ports of EXPOSE, ascending. */
+  /** TCP ports of EXPOSE, ascending; the lowest PORT_LIMIT of them. */
   readonly exposedPorts: readonly number[];
   /** STOPSIGNAL as the image says it; null when it says none. */
   readonly stopSignal: string | null;
@@ -44,11 +44,18 @@ const inspected = z.object({
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
+/** The ports only help to tell when the application is up, which takes a question to the guest for each. */
+const PORT_LIMIT = 64;
+
 /**
  * Reads the output of `buildah inspect`. HEALTHCHECK is ignored: hooks take its place. Rejects BUILD_FAILED for an image
  * that cannot be run: no command, or made for another machine than `arch` (as `process.arch` names it).
  */
-export function readOciConfig(json: string, arch: string): OciConfig {
+export function readOciConfig(
+  json: string,
+  arch: string,
+  onLog?: (line: string) => void,
+): OciConfig {
   const { architecture, os, config } = parse(json).OCIv1;
   const expected = ARCHITECTURES[arch] ?? arch;
   if ((architecture && architecture !== expected) || (os && os !== "linux")) {
@@ -65,12 +72,18 @@ export function readOciConfig(json: string, arch: string): OciConfig {
     );
   }
   const env = config?.Env ?? [];
+  const ports = readPorts(Object.keys(config?.ExposedPorts ?? {}));
+  if (ports.length > PORT_LIMIT) {
+    onLog?.(
+      `EXPOSE names more than ${PORT_LIMIT} TCP ports: only the lowest ${PORT_LIMIT} are watched`,
+    );
+  }
   return {
     args,
     env: env.some((variable) => variable.startsWith("PATH=")) ? env : [DEFAULT_PATH, ...env],
     workingDir: path.posix.join("/", config?.WorkingDir ?? ""),
     user: config?.User ?? "",
-    exposedPorts: readPorts(Object.keys(config?.ExposedPorts ?? {})),
+    exposedPorts: ports.slice(0, PORT_LIMIT),
     stopSignal: config?.StopSignal || null,
   };
 }
@@ -87,14 +100,22 @@ function parse(json: string): z.output<typeof inspected> {
   }
 }
 
-/** EXPOSE allows "8080", "8080/tcp" and "8000-8010/tcp"; other protocols are not reachable from outside. */
+/**
+ * EXPOSE allows "8080", "8080/tcp" and "8000-8010/tcp"; other protocols are not reachable from outside. Stops at one more
+ * than PORT_LIMIT: every range may have all 65535 ports, and there may be very many ranges.
+ */
 function readPorts(exposed: readonly string[]): number[] {
-  const ports = exposed.flatMap((text) => {
+  const ranges = exposed.flatMap((text) => {
     const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/tcp)?$/i.exec(text);
     if (match === null) return [];
-    const first = Number(match[1]);
-    const last = Math.min(Number(match[2] ?? match[1]), 65535);
-    return Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => first + at);
+    const first = Math.max(1, Number(match[1]));
+    return [{ first, last: Math.min(Number(match[2] ?? match[1]), 65535) }];
   });
-  return [...new Set(ports)].filter((port) => port > 0).toSorted((a, b) => a - b);
+  const ports: number[] = [];
+  for (const { first, last } of ranges.toSorted((a, b) => a.first - b.first)) {
+    for (let port = Math.max(first, (ports.at(-1) ?? 0) + 1); port <= last; port++) {
+      if (ports.push(port) > PORT_LIMIT) return ports;
+    }
+  }
+  return ports;
 }

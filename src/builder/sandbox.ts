@@ -2,8 +2,8 @@
 //
 //   setpriv       the build ends when the service's process does
 //   nsenter       (optional) the network namespace whose egress rules the build is under
-//   unshare       mount, PID, IPC and UTS namespaces, still as root: PREPARE, as PID 1, binds what the build may see under
-//                 TOP; when it ends, for whatever reason, the kernel kills every other process and drops every mount
+//   unshare       mount, PID, IPC and UTS namespaces, still as root: PREPARE, as PID 1, enters the build's control groups and
+//                 binds what the build may see under TOP; when it ends, for whatever reason, the kernel kills every other process and drops every mount
 //   nsenter       into a user namespace whose ids 0-65535 are ids of the host that nobody uses
 //   unshare       a mount namespace that belongs to it, so that buildah may mount overlays
 //   sh -c SCRIPT
@@ -29,6 +29,8 @@ export interface SandboxOptions {
   readonly inputPath?: string;
   /** Environment of the script besides PATH, HOME and TMPDIR. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Control groups that every process of the sandbox is in, see cgroup.ts. */
+  readonly cgroups?: readonly string[];
   /** Name under `/run/netns`; the host's own network unless given. */
   readonly networkNamespace?: string;
   readonly onOutput?: (chunk: string) => void;
@@ -57,7 +59,7 @@ export async function runInSandbox(
       ...["--pdeathsig", "KILL", "--", ...enterNetwork, ...unshare, "--propagation", "private"],
       ...["--", "sh", "-c", PREPARE, "prepare", String(BUILD_UID_BASE), String(BUILD_UID_COUNT)],
       ...[SANDBOX_TOP, options.inputPath ?? "", networkNamespace === undefined ? "" : "gateway"],
-      ...[...binds, "--", "sh", "-c", script, "build", ...args],
+      ...[...(options.cgroups ?? []), "--", ...binds, "--", "sh", "-c", script, "build", ...args],
     ],
     {
       cwd: "/",
@@ -82,6 +84,12 @@ const PREPARE = `
 set -eu
 base=$1 count=$2 top=$3 input=$4 nameserver=$5
 shift 5
+# First of all, so that everything is counted. A build that cannot be bounded is done all the same.
+while [ "$1" != -- ]; do
+  echo 0 > "$1/cgroup.procs" || echo "build is without the bounds of $1" >&2
+  shift
+done
+shift
 mount -t tmpfs -o mode=0755 torpor-build "$top"
 mkdir "$top/run"
 chown "$base:$base" "$top/run"

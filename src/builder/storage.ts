@@ -16,6 +16,7 @@ import { z } from "zod";
 import { hasErrorCode, isServiceError, messageOf, ServiceError } from "../errors.ts";
 import { writeFileDurably } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
+import { createCgroup, sweepCgroups } from "./cgroup.ts";
 import { BUILD_UID_BASE, runInSandbox, SANDBOX_TOP, type SandboxOptions } from "./sandbox.ts";
 import { lockForBuild, lockForCleanup } from "./storage-lock.ts";
 
@@ -102,6 +103,7 @@ export async function cleanUp(deps: StorageDeps, signal: AbortSignal): Promise<v
   const host = await readHostFacts(deps);
   await using lock = await lockForCleanup(lockPath(deps), signal);
   if (lock === undefined) return;
+  await sweepCgroups(deps, storageDir);
   await rm(path.join(storageDir, "tmp"), { recursive: true, force: true });
   const isSwept = host !== undefined && (await sweep(deps, host.driver, signal));
   const cachedBytes = isSwept ? await layerBytes(storageDir, host.driver) : 0;
@@ -203,14 +205,15 @@ async function readHostFacts(deps: StorageDeps): Promise<HostFacts | undefined> 
   return facts.bootId === (await readFile(BOOT_ID, "utf8")) ? facts : undefined;
 }
 
-function runWithDriver(
-  { storageDir }: StorageDeps,
+async function runWithDriver(
+  deps: StorageDeps,
   driver: StorageDriver,
   script: string,
   args: readonly string[],
   options: SandboxOptions,
   signal: AbortSignal,
 ): Promise<string> {
+  const { storageDir } = deps;
   const define = `buildah() { command buildah --root ${inSandbox("storage")} --runroot ${SANDBOX_TOP}/run --storage-driver ${driver} "$@"; }`;
   const environment = {
     TMPDIR: inSandbox("tmp"),
@@ -221,7 +224,10 @@ function runWithDriver(
     ...options.environment,
   };
   const binds = { containers: storageDir, ...options.binds };
-  return runInSandbox(`${define}\n${script}`, args, { ...options, binds, environment }, signal);
+  await using cgroup = await createCgroup(deps, storageDir);
+  const cgroups = cgroup.directories;
+  const bounded = { ...options, binds, environment, cgroups };
+  return await runInSandbox(`${define}\n${script}`, args, bounded, signal);
 }
 
 /** The flag with which buildah finds its signature policy. */

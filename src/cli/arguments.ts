@@ -12,11 +12,11 @@ const CONFIG_OPTIONS = {
   "log-level": { type: "string" },
 } as const satisfies ParseArgsOptionsConfig;
 
-export const CONFIG_HELP = `  --data-dir DIR            where everything is kept (default /var/lib/torpor)
-  --config FILE             TOML file with any setting (docs/configuration.md)
-  --listen HOST:PORT        API and artifact store (default 127.0.0.1:7070)
+export const CONFIG_HELP = `  --data-dir DIR              where everything is kept (default /var/lib/torpor)
+  --config, -c FILE           TOML file with any setting (docs/configuration.md)
+  --listen HOST:PORT          API and artifact store (default 127.0.0.1:7070)
   --ingress-listen HOST:PORT  TLS endpoint of the microVMs (default 127.0.0.1:7443)
-  --log-level LEVEL         debug, info, warn or error (default info)`;
+  --log-level LEVEL           debug, info, warn or error (default info)`;
 
 export interface ParsedArguments {
   readonly config: Config;
@@ -38,7 +38,9 @@ export function parseArguments(
       strict: true,
     }));
   } catch (error) {
-    throw new ServiceError("VALIDATION_FAILED", messageOf(error), { cause: error });
+    throw new ServiceError("VALIDATION_FAILED", `${messageOf(error)}; see torpor --help`, {
+      cause: error,
+    });
   }
   const text = (name: keyof typeof CONFIG_OPTIONS) => {
     const value = values[name];

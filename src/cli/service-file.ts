@@ -29,6 +29,11 @@ export async function publishAddresses(
   return { [Symbol.asyncDispose]: () => rm(fileIn(dataDir), { force: true }) };
 }
 
+/** Removes what a service that was killed left, so that nobody takes its addresses for those of the next one. */
+export async function forgetAddresses(dataDir: string): Promise<void> {
+  await rm(fileIn(dataDir), { force: true });
+}
+
 /** Where the service of this data directory listens; undefined when none has said so. */
 export async function readAddresses(dataDir: string): Promise<ServiceAddresses | undefined> {
   try {

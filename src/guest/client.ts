@@ -203,6 +203,8 @@ function withPresentClock<T extends { readonly clock: { readonly epochMs: number
   return { ...request, clock: { epochMs } };
 }
 
+/** The present status and its one change; more is no agent of ours. */
+const EVENT_LINES = 2;
 const EVENTS: Exchange = { method: "GET", path: "/v1/events", timeoutMs: CALL_TIMEOUT_MS };
 
 async function* events(
@@ -215,7 +217,9 @@ async function* events(
     limit[Symbol.dispose]();
   });
   try {
+    let lines = 0;
     for await (const line of readLines(response)) {
+      if (++lines > EVENT_LINES) throw senseless(connection.address);
       yield parseText(connection, agentEvent, line);
     }
   } catch (error) {

@@ -160,6 +160,8 @@ function send(
     });
     request.on("error", reject);
     request.on("response", resolve);
+    // A guest that answers with something that is no response (101 unasked) makes node end the request without an error.
+    request.on("close", () => reject(new Error("the connection ended without an answer")));
     request.end(payload);
   });
 }

@@ -93,7 +93,7 @@ async function startContainer(
   const ended = vmm.exited.then((exit): never => {
     throw new ServiceError(
       "BUILD_FAILED",
-      `The guest ended before its agent answered: ${exit.stderrTail || "see the console in the log"}`,
+      `The guest ended before its agent answered: ${exit.stderrTail || exit.consoleTail || "it printed nothing"}`,
     );
   });
   ended.catch(() => undefined);
@@ -156,7 +156,7 @@ async function untilReadyOrEnded(
 
 async function firstEnd(guest: GuestClient, vmm: Vmm, signal: AbortSignal): Promise<string> {
   const exited = vmm.exited.then(
-    (exit) => `The guest ended: ${exit.stderrTail || "it powered off"}`,
+    (exit) => `The guest ended: ${exit.stderrTail || exit.consoleTail || "it powered off"}`,
   );
   const reported = (async () => {
     for await (const event of guest.events(signal)) {

@@ -72,6 +72,16 @@ export async function commitSave(files: MicrovmFiles): Promise<void> {
   await renameDurably(files.saving.directory, files.saved.directory);
 }
 
+/**
+ * Takes back a save that did not come to its end, at whatever point: afterwards no state exists, durably, and the guest
+ * may run on.
+ */
+export async function abandonSave(files: MicrovmFiles): Promise<void> {
+  await rm(files.saved.directory, { recursive: true, force: true });
+  await rm(files.saving.directory, { recursive: true, force: true });
+  await syncDirectory(files.directory);
+}
+
 /** Marks the saved state as used, durably. Call before the guest runs. */
 export async function markUsed(files: MicrovmFiles): Promise<void> {
   await rm(files.used.directory, { recursive: true, force: true });

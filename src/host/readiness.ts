@@ -26,6 +26,8 @@ const WINDOW_MS = 1000;
 const QUIET_CPU_SHARE = 0.1;
 /** Windows of rest, and of silence in the log, after which an application that does not listen counts as settled. */
 const QUIET_WINDOWS = 5;
+/** Exposed ports that are looked at; each look costs a call to the guest. */
+const WATCHED_PORTS = 16;
 /** Windows that an application may be busy although it listens. */
 const LISTENING_WINDOWS = 30;
 /** Without a hook: when an application that never settles is snapshot as it is. */
@@ -119,7 +121,9 @@ async function firstListening(
   ports: readonly number[],
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  for (const port of ports) if (await guest.listening(port, signal)) return port;
+  for (const port of ports.slice(0, WATCHED_PORTS)) {
+    if (await guest.listening(port, signal)) return port;
+  }
   return undefined;
 }
 

@@ -42,12 +42,13 @@ export interface Recovered {
 export async function recoverHost(deps: RecoverDeps, signal: AbortSignal): Promise<Recovered> {
   const { records, unreadable } = await readVmmRecords(deps.vmmsDir);
   for (const vmmId of unreadable) await removeVmmRecord(deps.vmmsDir, vmmId);
-  const running: Recovered["running"][number][] = [];
-  for (const record of records) {
-    const launched = await takeOver(deps, record, signal);
-    if (launched === undefined || record.microvmId === null) continue;
-    running.push({ microvmId: record.microvmId, imageRef: record.imageRef, launched });
-  }
+  // All at once, so that guests that do not answer cost their time-out once, not one after another.
+  const found = await Promise.all(
+    records.map(async (record) => ({ record, launched: await takeOver(deps, record, signal) })),
+  );
+  const running = found.flatMap(({ record: { microvmId, imageRef }, launched }) =>
+    launched === undefined || microvmId === null ? [] : [{ microvmId, imageRef, launched }],
+  );
   await deps.slots.reclaim();
   await rm(deps.buildsDir, { recursive: true, force: true });
   const suspended = await sortMicrovmFiles(deps, new Set(running.map((vm) => vm.microvmId)));

@@ -3,7 +3,7 @@
 import { isServiceError, messageOf, ServiceError } from "../errors.ts";
 import type { LaunchedVmm } from "./launch.ts";
 import type { SuspendResult } from "./host.ts";
-import { beginSave, commitSave, dropStaleState, type MicrovmFiles } from "./microvm-files.ts";
+import { abandonSave, beginSave, commitSave, type MicrovmFiles } from "./microvm-files.ts";
 
 /** How long a paused guest may wait for the result of a failed save before it is let go on. */
 const UNDO_TIMEOUT_MS = 10_000;
@@ -21,15 +21,17 @@ export async function saveState(
   const target = await beginSave(files);
   try {
     await vmm.pause(signal);
-    const [result] = await Promise.all([
+    // Both come to their end before anything is undone: neither may write into what is being removed.
+    const [memory, devices] = await Promise.allSettled([
       vmm.saveMemoryDiff(target.memoryDiff, signal),
       vmm.saveDevices(target.devices, signal),
     ]);
+    if (memory.status === "rejected") throw memory.reason;
+    if (devices.status === "rejected") throw devices.reason;
     await commitSave(files);
-    return result;
+    return memory.value;
   } catch (error) {
-    const ended = !(await letRunOn(launched));
-    await dropStaleState(files);
+    const ended = !(await undo(launched, files));
     throw new ServiceError(codeOf(error), `Cannot suspend: ${messageOf(error)}`, {
       cause: error,
       details: { ended },
@@ -37,15 +39,23 @@ export async function saveState(
   }
 }
 
-/** Undoes a pause. False when the VMM is gone. */
-async function letRunOn({ vmm }: LaunchedVmm): Promise<boolean> {
+/**
+ * Lets the guest run on after a save that failed. What was saved goes first: the rename may have happened although its sync
+ * failed, and a state must never be found beside a disk that has moved on. False when the guest cannot run on.
+ */
+async function undo({ vmm }: LaunchedVmm, files: MicrovmFiles): Promise<boolean> {
   try {
+    await abandonSave(files);
     await vmm.resume(AbortSignal.timeout(UNDO_TIMEOUT_MS));
     return true;
   } catch (error) {
-    if (isServiceError(error)) return false;
+    if (isServiceError(error) || isSystemError(error)) return false;
     throw error;
   }
+}
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && "errno" in error;
 }
 
 function codeOf(error: unknown) {

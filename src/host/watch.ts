@@ -6,8 +6,9 @@ import type { AgentEvent } from "../guest/protocol.ts";
 import type { VmmExit } from "../vmm/driver.ts";
 import type { LaunchedVmm } from "./launch.ts";
 
-/** Pause before asking a guest again whose event stream broke while its VMM lives on. */
+/** Pause before asking a guest again whose event stream broke while its VMM lives on; doubled each time up to the longest. */
 const RECONNECT_MS = 1000;
+const LONGEST_RECONNECT_MS = 60_000;
 
 /**
  * Calls `onEnded` once when the application or the VMM ends. Returns a function that stops watching; after it
@@ -30,6 +31,7 @@ async function followGuest(
   endOnce: (reason: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
+  let pauseMs = RECONNECT_MS;
   while (!signal.aborted) {
     try {
       for await (const event of launched.guest.events(signal)) {
@@ -39,7 +41,8 @@ async function followGuest(
       // A guest that does not answer is busy, suspended under us or gone; the last one the VMM's exit tells.
       if (!signal.aborted && !isServiceError(error)) throw error;
     }
-    if (!signal.aborted) await delay(RECONNECT_MS, undefined, { ref: false });
+    if (!signal.aborted) await delay(pauseMs, undefined, { ref: false });
+    pauseMs = Math.min(pauseMs * 2, LONGEST_RECONNECT_MS);
   }
 }
 

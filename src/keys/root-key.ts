@@ -45,8 +45,12 @@ async function readKeyFile(file: string): Promise<KeyPair | undefined> {
     return { accessKeyId: stored.accessKeyId, secretAccessKey: stored.secretAccessKey };
   } catch (error) {
     if (hasErrorCode(error, "ENOENT")) return undefined;
+    if (hasErrorCode(error, "EACCES")) {
+      const message = `Cannot read root key "${file}": this user may not; run the command as root`;
+      throw new ServiceError("SETUP_FAILED", message);
+    }
     // Neither the parser's message nor the error itself goes further: both may quote the secret.
-    const isFileError = hasErrorCode(error, "EACCES", "EISDIR", "EIO", "ENOTDIR");
+    const isFileError = hasErrorCode(error, "EISDIR", "EIO", "ENOTDIR");
     throw new ServiceError(
       "SETUP_FAILED",
       `Cannot use root key "${file}": ${isFileError ? messageOf(error) : "damaged"}; restore the file, or remove it to get a new key`,

@@ -1,7 +1,11 @@
-// Network connectors of microVMs and builds (spec: 7.5). Only the managed ones exist; they decide about ingress and egress.
+// The network connectors that microVMs and builds name (spec: 7.5). The managed ones decide about ingress and egress; a
+// customer's own closes egress, as a VPC without a route does (docs/decisions/0002-network-connectors.md).
 
+import { connectorArnOf, parseConnectorIdentifier } from "../connectors/arn.ts";
 import { ServiceError } from "../errors.ts";
 import type { EgressPolicy } from "../network/slot.ts";
+import type { ConnectorStore } from "../store/connector-store.ts";
+import type { Scope } from "./records.ts";
 
 const INGRESS = ["ALL_INGRESS", "HTTP_INGRESS", "SHELL_INGRESS", "NO_INGRESS"] as const;
 const EGRESS = ["INTERNET_EGRESS"] as const;
@@ -17,13 +21,14 @@ export function managedConnectorArn(region: string, name: ManagedConnector): str
 
 /**
  * The connectors a microVM gets: `given`, or the default of the direction. Rejects VALIDATION_FAILED for an empty list,
- * a malformed ARN or the wrong direction, NOT_FOUND for connectors that do not exist.
+ * a malformed ARN, the wrong direction or a connector that is not ACTIVE, NOT_FOUND for connectors that do not exist.
  */
-export function resolveConnectors(
-  region: string,
-  direction: ConnectorDirection,
-  given: readonly string[] | undefined,
-): readonly string[] {
+export async function resolveConnectors(
+  deps: { readonly connectors: Pick<ConnectorStore, "find"> },
+  scope: Scope,
+  { direction, given }: { direction: ConnectorDirection; given: readonly string[] | undefined },
+): Promise<readonly string[]> {
+  const { region } = scope;
   if (given === undefined)
     return [managedConnectorArn(region, direction === "ingress" ? "HTTP_INGRESS" : EGRESS[0])];
   // The service refuses an empty list too; reading it as "the default" would open what the caller meant to close.
@@ -32,11 +37,31 @@ export function resolveConnectors(
       "VALIDATION_FAILED",
       `At least one ${direction} connector must be given`,
     );
-  for (const arn of given) checkConnector(region, direction, arn);
+  for (const arn of given) {
+    if (arn.startsWith(connectorArnOf(scope, ""))) await checkOwn(deps, scope, { direction, arn });
+    else checkConnector(region, direction, arn);
+  }
   return given;
 }
 
-/** Rejects as `resolveConnectors` does for one connector. */
+async function checkOwn(
+  { connectors }: { readonly connectors: Pick<ConnectorStore, "find"> },
+  scope: Scope,
+  { direction, arn }: { direction: ConnectorDirection; arn: string },
+): Promise<void> {
+  const parsed = parseConnectorIdentifier(scope, arn);
+  const record = parsed && (await connectors.find(scope, parsed.idOrName));
+  if (record === undefined || (parsed?.version ?? record.version) !== record.version)
+    throw notFound(arn);
+  if (direction === "ingress") throw wrongDirection(direction, arn);
+  if (record.state === "ACTIVE") return;
+  throw new ServiceError(
+    "VALIDATION_FAILED",
+    `Network connector ${arn} is not ACTIVE, its state is: ${record.state}`,
+  );
+}
+
+/** Rejects as `resolveConnectors` does, for one managed connector; any other does not exist. */
 export function checkConnector(region: string, direction: ConnectorDirection, arn: string): void {
   const match = ARN.exec(arn);
   if (match === null)
@@ -45,11 +70,19 @@ export function checkConnector(region: string, direction: ConnectorDirection, ar
   if (allowed.some((name) => arn === managedConnectorArn(region, name))) return;
   const others: readonly ManagedConnector[] = direction === "ingress" ? EGRESS : INGRESS;
   if (others.some((name) => arn === managedConnectorArn(region, name)))
-    throw new ServiceError(
-      "VALIDATION_FAILED",
-      `Network connector ${arn} cannot be used as an ${direction} connector`,
-    );
-  throw new ServiceError("NOT_FOUND", `Network connector not found for: ${arn}`);
+    throw wrongDirection(direction, arn);
+  throw notFound(arn);
+}
+
+function wrongDirection(direction: ConnectorDirection, arn: string): ServiceError {
+  return new ServiceError(
+    "VALIDATION_FAILED",
+    `Network connector ${arn} cannot be used as an ${direction} connector`,
+  );
+}
+
+function notFound(arn: string): ServiceError {
+  return new ServiceError("NOT_FOUND", `Network connector not found for: ${arn}`);
 }
 
 /** What the connectors let the guest reach. */

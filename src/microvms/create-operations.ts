@@ -5,6 +5,7 @@ import { canonicalVersion, parseImageArn } from "../images/arn.ts";
 import type { ImageVersionRecord } from "../images/records.ts";
 import type { Clock } from "../lib/clock.ts";
 import { tokenUseOf } from "../store/client-token.ts";
+import type { ConnectorStore } from "../store/connector-store.ts";
 import type { ImageStore, MicrovmPatch, MicrovmStore } from "../store/store.ts";
 import { resolveConnectors } from "./connectors.ts";
 import { hookSettings } from "./hooks.ts";
@@ -21,8 +22,11 @@ export const MAX_PENDING = 256;
 export interface MicrovmOperationsDeps {
   readonly microvms: MicrovmStore;
   readonly images: Pick<ImageStore, "findActiveVersion">;
+  readonly connectors: Pick<ConnectorStore, "find">;
   readonly live: Pick<LiveMicrovms, "countPending">;
   readonly clock: Clock;
+  /** Baseline memory of an account's microVMs in a region, in MiB. */
+  readonly memoryQuotaMiB: number;
 }
 
 /** The operations over a store whose writes reach the scheduler. */
@@ -64,16 +68,14 @@ async function run(
   if (original) return original;
   const { imageArn, name } = parseImageArn(scope, input.imageArn, "RunMicrovm");
   const connectors = {
-    ingressNetworkConnectors: resolveConnectors(
-      scope.region,
-      "ingress",
-      input.ingressNetworkConnectors,
-    ),
-    egressNetworkConnectors: resolveConnectors(
-      scope.region,
-      "egress",
-      input.egressNetworkConnectors,
-    ),
+    ingressNetworkConnectors: await resolveConnectors(deps, scope, {
+      direction: "ingress",
+      given: input.ingressNetworkConnectors,
+    }),
+    egressNetworkConnectors: await resolveConnectors(deps, scope, {
+      direction: "egress",
+      given: input.egressNetworkConnectors,
+    }),
   };
   checkLogging(input);
   const wanted = input.imageVersion && canonicalVersion(input.imageVersion);
@@ -106,6 +108,7 @@ async function run(
       vmmId: newVmmId(),
     },
     token,
+    deps.memoryQuotaMiB,
   );
 }
 

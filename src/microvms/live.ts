@@ -113,8 +113,8 @@ export function observeMicrovms(
   };
   return {
     ...store,
-    create: async (record, token) => {
-      const created = await store.create(record, token);
+    create: async (record, ...guards) => {
+      const created = await store.create(record, ...guards);
       // A replayed request returns an older microVM, which nothing was written of.
       return created.microvmId === record.microvmId ? told(created) : created;
     },

@@ -3,11 +3,11 @@
 import { networkInterfaces } from "node:os";
 import { isServiceError, messageOf, ServiceError } from "../errors.ts";
 import type { Log } from "../lib/log.ts";
-import { indexOfLink, parseRange, planSlot, rangesOverlap } from "./addresses.ts";
+import { DENIED_RANGES, indexOfLink, parseRange, planSlot, rangesOverlap } from "./addresses.ts";
 import { slotCapacity, type SlotNumbering, type SlotPlan } from "./addresses.ts";
 import type { HostFirewall } from "./firewall.ts";
 import type { Slot } from "./slot.ts";
-import { makeNamespace, processesIn, removeNamespace } from "./namespaces.ts";
+import { closeNamespace, makeNamespace, processesIn, removeNamespace } from "./namespaces.ts";
 import {
   addClaim,
   claimedIndexes,
@@ -55,10 +55,11 @@ export async function claimSlot(making: SlotMaking, startIndex: number): Promise
 
 /** Makes what a claimed plan says, with internet egress. On failure removes everything, the claim too. */
 export async function makeSlot(making: SlotMaking, plan: SlotPlan): Promise<void> {
-  const { firewall } = making;
+  const { firewall, numbering } = making;
   try {
     const reachesLoopback = firewall.resolver()?.isLoopback ?? false;
-    await makeNamespace(plan, { reachesLoopback });
+    const { cidr: slotCidr } = numbering.range;
+    await makeNamespace(plan, { reachesLoopback, slotCidr, hostAddresses: hostAddresses() });
     await firewall.setInternet(plan.hostLink, true);
   } catch (error) {
     await removeSlot(making, plan).catch((removal: unknown) =>
@@ -72,6 +73,12 @@ export async function makeSlot(making: SlotMaking, plan: SlotPlan): Promise<void
       cause: error,
     });
   }
+}
+
+/** Takes the egress that `makeSlot` gave, in the slot and on the host. There is no way back. */
+export async function closeSlot({ firewall }: SlotMaking, plan: SlotPlan): Promise<void> {
+  await closeNamespace(plan);
+  await firewall.setInternet(plan.hostLink, false);
 }
 
 /** Removes namespace, link, firewall state and claim, each if it is there. Rejects CONFLICT while a process is inside. */
@@ -109,6 +116,19 @@ export function refuseUsedRange(numbering: SlotNumbering): void {
       );
     }
   }
+}
+
+/** Without those in denied ranges, such as the ends of other slots: there may be thousands. */
+function hostAddresses(): string[] {
+  const denied = DENIED_RANGES.map((range) => parseRange(range));
+  return Object.values(networkInterfaces())
+    .flatMap((addresses = []) => addresses)
+    .filter(({ family }) => family === "IPv4")
+    .map(({ address }) => address)
+    .filter((address) => {
+      const range = parseRange(`${address}/32`);
+      return !denied.some((other) => rangesOverlap(range, other));
+    });
 }
 
 /** Frees a number whose service died and left nothing that runs: its own reclaim may never come. */

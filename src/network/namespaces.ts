@@ -13,7 +13,7 @@ import {
   UPLINK_MAC,
   UPLINK_NAME,
 } from "./addresses.ts";
-import { slotRules } from "./nft.ts";
+import { CLOSE_SLOT, slotRules, type SlotSurroundings } from "./nft.ts";
 import { GUEST_NETWORK } from "./slot.ts";
 import { runTool } from "./tools.ts";
 
@@ -25,13 +25,17 @@ const LINK_SETTINGS_6 = "/proc/sys/net/ipv6/conf";
 /** Makes the namespace of `plan` and its link to the host. On failure parts may be left for `removeNamespace`. */
 export async function makeNamespace(
   plan: SlotPlan,
-  options: { readonly reachesLoopback: boolean },
+  options: SlotSurroundings & { readonly reachesLoopback: boolean },
 ): Promise<void> {
   await runTool("ip", ["-batch", "-"], hostBatch(plan));
   // The link has no carrier until its other end comes up, so these are in force before its first packet.
   await setHostLinkOptions(plan.hostLink, options);
-  const namespace = `--net=${NAMESPACES}/${plan.slot.networkNamespace}`;
-  await runTool("nsenter", [namespace, "sh", "-e"], innerScript(plan));
+  await runTool("nsenter", [enter(plan), "sh", "-e"], innerScript(plan, options));
+}
+
+/** Refuses everything that begins in the namespace of `plan`, from now until it is removed. */
+export async function closeNamespace(plan: SlotPlan): Promise<void> {
+  await runTool("nsenter", [enter(plan), "nft", ...CLOSE_SLOT], "");
 }
 
 /** Removes the namespace of `plan` and its link; what is not there is skipped. Ends no process: see `processesIn`. */
@@ -88,6 +92,10 @@ export async function processesIn(networkNamespace: string): Promise<number[]> {
   return pids.filter((_pid, at) => inside[at]).map(Number);
 }
 
+function enter({ slot }: SlotPlan): string {
+  return `--net=${NAMESPACES}/${slot.networkNamespace}`;
+}
+
 function hostBatch({ slot, hostLink, hostAddress }: SlotPlan): string {
   const { networkNamespace } = slot;
   return [
@@ -100,7 +108,7 @@ function hostBatch({ slot, hostLink, hostAddress }: SlotPlan): string {
   ].join("\n");
 }
 
-function innerScript(plan: SlotPlan): string {
+function innerScript(plan: SlotPlan, surroundings: SlotSurroundings): string {
   const { slot, hostAddress } = plan;
   const { gatewayAddress, prefixLength, gatewayMac, guestAddress, guestMac } = GUEST_NETWORK;
   return [
@@ -110,7 +118,7 @@ function innerScript(plan: SlotPlan): string {
     "  echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6",
     "fi",
     "nft -f - <<'END'",
-    slotRules(plan),
+    slotRules(plan, surroundings),
     "END",
     "ip -batch - <<'END'",
     "link set lo up",

@@ -1,7 +1,9 @@
 // The text of torpor's nftables rules. Pure.
 //
-// In a slot's namespace: translation between the slot's address and the guest's, and nothing that depends on policy.
-// On the host, one table per data directory: what guests may reach, and who may reach guests. Its rules match the
+// In a slot's namespace, where no flush of the host's rules comes: translation between the slot's address and the guest's,
+// the bounds that every slot has (ranges, addresses of the host, number and rate of connections, who may connect), and a
+// chain that a slot without internet egress is closed with. They hold for the guest and for a build's processes alike.
+// On the host, one table per data directory: what each slot may reach, and who may reach slots. Its rules match the
 // slots' interface names by prefix, so a slot is denied everything from the moment its link exists; `internet` lists
 // the slots that may do more. No rule of another table is touched. A verdict "accept" here cannot overrule another
 // table's "drop": on a host whose own FORWARD policy is drop (Docker's, ufw's), its owner lets slots through with
@@ -20,8 +22,12 @@ import { GUEST_NETWORK } from "./slot.ts";
 
 /** Every torpor slot on the host, of whatever data directory. */
 const ANY_SLOT = '"tp-*"';
-/** Connections a guest may have open at once, so that it cannot fill the host's connection table. */
-const GUEST_CONNECTIONS = 4096;
+/**
+ * Connections a slot may have open at once and begin, so that it cannot fill the host's connection table: closed ones no
+ * longer count, but stay in the table for two minutes. Together at most 30,000, of the 65,536 that a small host has.
+ */
+const OPEN_CONNECTIONS = "ct count over 4096";
+const NEW_CONNECTIONS = "limit rate over 200/second burst 2000 packets";
 const DNS_QUERY = "meta l4proto { tcp, udp } th dport 53";
 /** A reset ends a connect at once; ICMP errors are rate-limited, so the second of two would hang. */
 const REFUSE = ["meta l4proto tcp reject with tcp reset", "reject with icmpx admin-prohibited"];
@@ -36,6 +42,13 @@ export interface HostTable {
   readonly resolver: Resolver | undefined;
   /** Interfaces of the slots with internet egress. */
   readonly internet: readonly string[];
+}
+
+/** What a slot's own table knows of the host. */
+export interface SlotSurroundings {
+  readonly slotCidr: string;
+  /** The host's own addresses, for those that are in no denied range. */
+  readonly hostAddresses: readonly string[];
 }
 
 /** Name of the host table that belongs to the slots with this prefix. */
@@ -78,12 +91,18 @@ export function removeTableRules(table: string): string {
 }
 
 /** The rules inside a slot's namespace. */
-export function slotRules({ slot, hostAddress }: SlotPlan): string {
+export function slotRules(
+  { slot, hostAddress }: SlotPlan,
+  { slotCidr, hostAddresses }: SlotSurroundings,
+): string {
   const { guestAddress, gatewayAddress } = GUEST_NETWORK;
   const tap = quote(TAP_NAME);
   const uplink = quote(UPLINK_NAME);
+  const denied = new Set([...DENIED_RANGES, slotCidr, ...hostAddresses]);
   return [
     "table inet slot {",
+    ...set("denied", "ipv4_addr", [...denied], "flags interval; auto-merge"),
+    ...outboundChains(hostAddress),
     ...chain("spoofed", "filter hook prerouting priority raw", "accept", [
       `iifname ${tap} ip saddr != ${guestAddress} counter drop`,
     ]),
@@ -98,10 +117,10 @@ export function slotRules({ slot, hostAddress }: SlotPlan): string {
     ...chain("forward", "filter hook forward priority filter", "drop", [
       "ct state established,related accept",
       "ct state invalid drop",
-      `iifname ${uplink} oifname ${tap} ct status dnat accept`,
-      `iifname ${tap} oifname ${uplink} meta l4proto tcp ct count over ${GUEST_CONNECTIONS} reject with tcp reset`,
-      `iifname ${tap} oifname ${uplink} ct count over ${GUEST_CONNECTIONS} drop`,
-      `iifname ${tap} oifname ${uplink} accept`,
+      // The host connects from its end of the link; packets of other machines keep their own address.
+      `iifname ${uplink} oifname ${tap} ip saddr ${hostAddress} ct status dnat accept`,
+      `iifname ${tap} oifname ${uplink} goto outbound`,
+      ...REFUSE,
     ]),
     ...chain("input", "filter hook input priority filter", "drop", [
       "ct state established,related accept",
@@ -109,9 +128,39 @@ export function slotRules({ slot, hostAddress }: SlotPlan): string {
       'iifname "lo" accept',
       ...REFUSE,
     ]),
+    ...chain("output", "filter hook output priority filter", "drop", [
+      'oifname "lo" accept',
+      "ct state established,related accept",
+      "ct state invalid drop",
+      `oifname ${uplink} goto outbound`,
+      ...REFUSE,
+    ]),
     "}",
     "",
   ].join("\n");
+}
+
+/** The command that leaves a slot without egress, DNS included, for the rest of its life. */
+export const CLOSE_SLOT = ["add", "rule", "inet", "slot", "closed", "goto", "refuse"] as const;
+
+/** One chain for guest and build, so that they share one count. */
+function outboundChains(hostAddress: string): string[] {
+  return [
+    ...subchain("refuse", REFUSE),
+    ...subchain("closed", []),
+    ...subchain("bounded", [
+      // Before the count, which looks at every open connection.
+      `${NEW_CONNECTIONS} goto refuse`,
+      `${OPEN_CONNECTIONS} goto refuse`,
+      "accept",
+    ]),
+    ...subchain("outbound", [
+      "jump closed",
+      `ip daddr ${hostAddress} ${DNS_QUERY} goto bounded`,
+      "meta l4proto tcp ip daddr != @denied goto bounded",
+      "goto refuse",
+    ]),
+  ];
 }
 
 /** Decides on the address the guest asked for, before anyone's translation can hide it. */
@@ -137,14 +186,14 @@ function forwardChains({ prefix, resolver }: HostTable): string[] {
       `oifname ${wildcard(prefix)} ct state established,related accept`,
       `oifname ${wildcard(prefix)} reject with icmpx admin-prohibited`,
     ]),
-    "  chain guest_forward {",
-    // Paths with a smaller MTU than the guest's often lose the ICMP message that would say so.
-    "    tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu",
-    "    ct state established,related accept",
-    ...(resolver === undefined ? [] : [`    ${passedToResolver(resolver)} accept`]),
-    `    oifname ${ANY_SLOT} reject with icmpx admin-prohibited`,
-    "    ip daddr @denied reject with icmpx admin-prohibited",
-    "  }",
+    ...subchain("guest_forward", [
+      // Paths with a smaller MTU than the guest's often lose the ICMP message that would say so.
+      "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu",
+      "ct state established,related accept",
+      ...(resolver === undefined ? [] : [`${passedToResolver(resolver)} accept`]),
+      `oifname ${ANY_SLOT} reject with icmpx admin-prohibited`,
+      "ip daddr @denied reject with icmpx admin-prohibited",
+    ]),
   ];
 }
 
@@ -192,12 +241,11 @@ function passedToResolver(resolver: Resolver): string {
 }
 
 function chain(name: string, hook: string, policy: "accept" | "drop", rules: string[]): string[] {
-  return [
-    `  chain ${name} {`,
-    `    type ${hook}; policy ${policy};`,
-    ...rules.map((rule) => `    ${rule}`),
-    "  }",
-  ];
+  return subchain(name, [`type ${hook}; policy ${policy};`, ...rules]);
+}
+
+function subchain(name: string, lines: readonly string[]): string[] {
+  return [`  chain ${name} {`, ...lines.map((line) => `    ${line}`), "  }"];
 }
 
 function set(name: string, type: string, elements: readonly string[], extra?: string): string[] {

@@ -12,7 +12,14 @@ import type { Log } from "../lib/log.ts";
 import { linkPrefix, parseSlotRange, slotCapacity, type SlotPlan } from "./addresses.ts";
 import { createHostFirewall } from "./firewall.ts";
 import { createGate } from "./gate.ts";
-import { claimSlot, makeSlot, refuseUsedRange, removeSlot, type SlotMaking } from "./making.ts";
+import {
+  claimSlot,
+  closeSlot,
+  makeSlot,
+  refuseUsedRange,
+  removeSlot,
+  type SlotMaking,
+} from "./making.ts";
 import { listSlotIndexes, setHostLinkOptions, slotExists } from "./namespaces.ts";
 import { tableName } from "./nft.ts";
 import { reclaimSlots, sweepUnclaimed } from "./reclaim.ts";
@@ -122,7 +129,7 @@ class NamespaceSlotPool implements SlotPool {
     this.#refillTimer ??= setTimeout(() => this.#refill(), REFILL_DELAY_MS).unref();
     try {
       // Ready slots have internet egress: the common lease changes nothing and starts no program.
-      if (!egress.internet) await this.#making.firewall.setInternet(plan.hostLink, false);
+      if (!egress.internet) await closeSlot(this.#making, plan);
       signal.throwIfAborted();
     } catch (error) {
       await this.release(plan.slot);

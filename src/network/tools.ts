@@ -3,7 +3,7 @@
 import { ServiceError } from "../errors.ts";
 import { runCommand } from "../lib/command.ts";
 
-/** Long enough for a machine under heavy load; a lease waits for at most three of them. */
+/** Long enough for a machine under heavy load; a lease waits for at most five of them. */
 const TOOL_TIMEOUT_MS = 15_000;
 
 /** Runs `ip`, `nft` or `nsenter` with `input` and resolves with its output. Rejects INTERNAL. */

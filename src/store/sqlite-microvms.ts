@@ -71,7 +71,7 @@ export function sqliteMicrovms(db: DatabaseSync): MicrovmStore {
   };
 
   return {
-    async create(record, token) {
+    async create(record, token, memoryQuotaMiB = Infinity) {
       return inTransaction(db, () => {
         const original = token === null ? undefined : tokens.find(record, token);
         if (original !== undefined) return existing(original);
@@ -83,6 +83,14 @@ export function sqliteMicrovms(db: DatabaseSync): MicrovmStore {
           );
         }
         sql.insert.run(...toRow(record));
+        // With its own row in the sum; the transaction takes it back.
+        const allocated = sql.allocated.get({ account, region });
+        if (allocated !== undefined && numberOf(allocated, "memory_mib") > memoryQuotaMiB) {
+          throw new ServiceError(
+            "QUOTA_EXCEEDED",
+            "The base maximum allocated memory limit has been reached for this account.",
+          );
+        }
         if (token !== null) tokens.add(record, token, record.microvmId);
         return record;
       });
@@ -165,6 +173,13 @@ function statements(db: DatabaseSync) {
         ORDER BY started_at DESC, microvm_id DESC LIMIT $limit`,
     ),
     live: db.prepare(`${select} WHERE state <> 'TERMINATED' ORDER BY started_at, microvm_id`),
+    allocated: db.prepare(
+      `SELECT coalesce(sum(m.microvms * (v.configuration ->> '$.memoryMiB')), 0) AS memory_mib
+        FROM (SELECT image_name, image_version, count(*) AS microvms FROM microvms
+          WHERE account = $account AND region = $region AND state <> 'TERMINATED' GROUP BY image_name, image_version) m
+        JOIN image_versions v ON v.account = $account AND v.region = $region AND v.image_name = m.image_name
+          AND v.image_version = m.image_version`,
+    ),
     purgeable: db.prepare(
       "SELECT microvm_id FROM microvms WHERE state = 'TERMINATED' AND terminated_at < ? LIMIT ?",
     ),

@@ -1,6 +1,7 @@
 // The SQLite store: one file, one process, write-ahead log, every commit on disk before it is answered.
 
 import { migrate } from "./migrate.ts";
+import { sqliteConnectors } from "./sqlite-connectors.ts";
 import { openDatabase } from "./sqlite-database.ts";
 import { sqliteImages } from "./sqlite-images.ts";
 import { sqliteMicrovms } from "./sqlite-microvms.ts";
@@ -20,6 +21,7 @@ export async function openSqliteStore(
     return {
       microvms: sqliteMicrovms(db),
       images: sqliteImages(db),
+      connectors: sqliteConnectors(db),
       async [Symbol.asyncDispose]() {
         if (db.isOpen) db.close();
       },

@@ -10,10 +10,16 @@ import type {
 import type { MicrovmFilter, Page, PageRequest } from "../microvms/operations.ts";
 import type { MicrovmRecord, Scope } from "../microvms/records.ts";
 import type { MicrovmState } from "../microvms/state.ts";
+import type { ConnectorStore } from "./connector-store.ts";
 
 /** Use of a client token: the same token with the same parameters means the same request (spec: 2.7). */
 export interface TokenUse {
-  readonly operation: "RunMicrovm" | "CreateMicrovmImage" | "UpdateMicrovmImage";
+  readonly operation:
+    | "RunMicrovm"
+    | "CreateMicrovmImage"
+    | "UpdateMicrovmImage"
+    | "CreateNetworkConnector"
+    | "UpdateNetworkConnector";
   readonly token: string;
   readonly parametersHash: string;
 }
@@ -36,9 +42,14 @@ export interface MicrovmMove {
 export interface MicrovmStore {
   /**
    * Records a new microVM, or returns the one that the same token made before. Rejects NOT_FOUND when its image version is
-   * not there to run any more, CONFLICT when the token was used with other parameters.
+   * not there to run any more, CONFLICT when the token was used with other parameters, QUOTA_EXCEEDED when the microVMs of
+   * its account and region that are not TERMINATED would have more than `memoryQuotaMiB` of baseline memory together.
    */
-  create(record: MicrovmRecord, token: TokenUse | null): Promise<MicrovmRecord>;
+  create(
+    record: MicrovmRecord,
+    token: TokenUse | null,
+    memoryQuotaMiB?: number,
+  ): Promise<MicrovmRecord>;
   /** What the token made before, if anything. Rejects CONFLICT when it was used with other parameters. */
   findByToken(scope: Scope, token: TokenUse): Promise<MicrovmRecord | undefined>;
   get(microvmId: string): Promise<MicrovmRecord | undefined>;
@@ -171,4 +182,5 @@ export interface ImageStore {
 export interface Store extends AsyncDisposable {
   readonly microvms: MicrovmStore;
   readonly images: ImageStore;
+  readonly connectors: ConnectorStore;
 }

@@ -61,8 +61,10 @@ export interface RestoreSpec extends VmSpecCommon {
 export interface VmmExit {
   readonly exitCode: number | null;
   readonly signal: string | null;
-  /** Last lines the VMM wrote to stderr; empty for a clean end. */
+  /** Last lines the VMM wrote to stderr; empty for a clean end, and for a VMM that was adopted. */
   readonly stderrTail: string;
+  /** Last lines of the guest's console; kept for a VMM that was booted only. */
+  readonly consoleTail: string;
 }
 
 export interface MemoryDiffResult {

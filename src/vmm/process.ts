@@ -2,9 +2,10 @@
 // end it. Knows nothing of QEMU.
 
 import { spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { once } from "node:events";
+import { Socket } from "node:net";
+import type { Readable } from "node:stream";
 import { hasErrorCode, ServiceError } from "../errors.ts";
 import type { VmmExit } from "./driver.ts";
 
@@ -26,42 +27,74 @@ export interface VmmProcess {
 const POLL_MS = 10;
 /** How long SIGKILL may take; more means the process hangs in the kernel. */
 const KILL_TIMEOUT_MS = 10_000;
-const STDERR_TAIL_BYTES = 4000;
+/** How much of a VMM's errors is read before its pipe is closed, and how much of any output is kept. */
+const HEAD_CHARACTERS = 64 * 1024;
+const TAIL_CHARACTERS = 4000;
 
-/** Starts `command` in its own session with stderr and stdout appended to `stderrPath`. */
+export interface StartOptions {
+  /** Keep the end of what the program prints, for `VmmExit.consoleTail`; without it standard output goes nowhere. */
+  readonly keepsOutput: boolean;
+}
+
+/**
+ * Starts `command` in its own session. What it prints is kept in memory, bounded, and not in a file: a guest can make
+ * its VMM print for ever. The pipes end with the service; a VMM ignores SIGPIPE and goes on without them.
+ */
 export async function startDetached(
   command: readonly string[],
-  stderrPath: string,
+  { keepsOutput }: StartOptions,
 ): Promise<VmmProcess> {
   const [program = "", ...args] = command;
-  const output = openSync(stderrPath, "a", 0o600);
   const child = spawn(program, args, {
     detached: true,
-    stdio: ["ignore", output, output],
+    stdio: ["ignore", keepsOutput ? "pipe" : "ignore", "pipe"],
     env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
   });
-  closeSync(output);
-  const ended = Promise.withResolvers<{ exitCode: number | null; signal: string | null }>();
-  child.on("exit", (exitCode, signal) => ended.resolve({ exitCode, signal }));
+  const stderr = keepHead(child.stderr);
+  const stdout = keepTail(child.stdout);
+  const ended = Promise.withResolvers<VmmExit>();
+  child.on("close", (exitCode, signal) =>
+    ended.resolve({ exitCode, signal, stderrTail: stderr(), consoleTail: stdout() }),
+  );
   await once(child, "spawn").catch((error: unknown) => {
     throw new ServiceError("VMM_FAILED", `Cannot start "${program}"`, { cause: error });
   });
   child.unref();
   const pid = child.pid ?? 0;
   const identity = { pid, startTicks: (await readStartTicks(pid)) ?? 0 };
-  const exited = ended.promise.then(async (how) => ({
-    ...how,
-    stderrTail: await readTail(stderrPath),
-  }));
-  return { identity, exited, kill: () => killProcess(identity, exited) };
+  return { identity, exited: ended.promise, kill: () => killProcess(identity, ended.promise) };
+}
+
+/** Keeps the first HEAD_CHARACTERS of a stream and then closes it: what a VMM says first explains why it failed. */
+function keepHead(stream: Readable | null): () => string {
+  let text = "";
+  unreference(stream);
+  stream?.setEncoding("utf8").on("data", (chunk: string) => {
+    text += chunk;
+    if (text.length > HEAD_CHARACTERS) stream.destroy();
+  });
+  stream?.on("error", () => stream.destroy());
+  return () => text.slice(-TAIL_CHARACTERS).trim();
+}
+
+/** Keeps the last part of a stream, for as long as it lasts. */
+function keepTail(stream: Readable | null): () => string {
+  let text = "";
+  unreference(stream);
+  stream?.setEncoding("utf8").on("data", (chunk: string) => {
+    text = (text + chunk).slice(-TAIL_CHARACTERS);
+  });
+  stream?.on("error", () => stream.destroy());
+  return () => text.trim();
+}
+
+/** A pipe to a VMM must not keep the service from ending. */
+function unreference(stream: Readable | null): void {
+  if (stream instanceof Socket) stream.unref();
 }
 
 /** Watches a process that another service process started; `mayHaveEnded` settles when it is worth looking. */
-export function watchProcess(
-  identity: ProcessIdentity,
-  stderrPath: string,
-  mayHaveEnded: Promise<void>,
-): VmmProcess {
+export function watchProcess(identity: ProcessIdentity, mayHaveEnded: Promise<void>): VmmProcess {
   const gone = Promise.withResolvers<void>();
   const look = async () => {
     await mayHaveEnded;
@@ -69,10 +102,8 @@ export function watchProcess(
     gone.resolve();
   };
   void look();
-  const exited = gone.promise.then(async () => ({
-    exitCode: null,
-    signal: null,
-    stderrTail: await readTail(stderrPath),
+  const exited = gone.promise.then(() => ({
+    ...{ exitCode: null, signal: null, stderrTail: "", consoleTail: "" },
   }));
   return { identity, exited, kill: () => killProcess(identity, exited) };
 }
@@ -153,15 +184,6 @@ async function readProcFile(file: string): Promise<string | undefined> {
     return await readFile(file, "utf8");
   } catch (error) {
     if (hasErrorCode(error, "ENOENT", "ESRCH")) return undefined;
-    throw error;
-  }
-}
-
-async function readTail(file: string): Promise<string> {
-  try {
-    return (await readFile(file, "utf8")).slice(-STDERR_TAIL_BYTES).trim();
-  } catch (error) {
-    if (hasErrorCode(error, "ENOENT")) return "";
     throw error;
   }
 }

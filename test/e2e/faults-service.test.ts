@@ -216,6 +216,22 @@ describe("a data directory whose disk fills up", { timeout: 600_000 }, () => {
     await uploadArtifact(clients, "big.zip", Buffer.alloc(1024, 1));
   });
 
+  test("a guest that writes to a full disk stands still, and loses nothing when there is room", async () => {
+    const microvm = await runMicrovm(service, imageArn);
+    fillUp(0);
+    let isWritten = false;
+    const writing = microvm
+      .text("/write?key=big&value=0123456789abcdef&times=262144")
+      .finally(() => {
+        isWritten = true;
+      });
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    assert.equal(isWritten, false, "there was no room for it");
+    rmSync(filler());
+    assert.equal(await writing, "written");
+    assert.equal((await microvm.text("/read?key=big")).length, 16 * 262144);
+  });
+
   test("what runs goes on when the disk is full", async () => {
     const microvm = await runMicrovm(service, imageArn);
     fillUp(0);

@@ -1,18 +1,23 @@
 // What a route is: an operation of the service, where it answers, what it takes and what it does.
 
 import type { z } from "zod";
+import type { ConnectorOperations } from "../../connectors/operations.ts";
 import type { ImageOperations } from "../../images/operations.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { MicrovmOperations } from "../../microvms/operations.ts";
 import type { Scope } from "../../microvms/records.ts";
 import type { Tokens } from "../../tokens/tokens.ts";
+import type { RateLimiter } from "../rate-limit.ts";
 import { parseInput } from "../validation.ts";
 import type { IngressAuthority } from "../wire.ts";
 
 export interface RouteDeps {
   readonly microvms: MicrovmOperations;
   readonly images: ImageOperations;
+  readonly connectors: ConnectorOperations;
   readonly tokens: Pick<Tokens, "mint">;
+  /** Absent where request rates are not enforced. */
+  readonly rates?: RateLimiter;
   /** Seals page cursors; the same after a restart, or clients must start their lists again. */
   readonly cursorKey: Uint8Array;
   readonly ingressAuthority: IngressAuthority;

@@ -1,8 +1,8 @@
 // All operations of the service, implemented or known.
 
+import { connectorRoutes } from "./connectors.ts";
 import { imageVersionRoutes } from "./image-versions.ts";
 import { imageRoutes } from "./images.ts";
-import { laterRoutes } from "./later.ts";
 import { managedImageRoutes } from "./managed-images.ts";
 import { microvmRoutes } from "./microvms.ts";
 import type { Route } from "./route.ts";
@@ -16,5 +16,5 @@ export const ROUTES: readonly Route[] = [
   ...microvmRoutes,
   ...tokenRoutes,
   ...tagRoutes,
-  ...laterRoutes,
+  ...connectorRoutes,
 ];

@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../../config.ts";
 import { hasErrorCode, ServiceError } from "../../errors.ts";
 import { openRootKey } from "../../keys/root-key.ts";
@@ -10,12 +11,23 @@ import { dataPaths } from "../../lib/paths.ts";
 import { parseArguments } from "../arguments.ts";
 import { readAddresses } from "../service-file.ts";
 
+/** The first start on a machine may try KVM for half a minute. */
+const WAIT_MS = 120_000;
+const WAIT_POLL_MS = 100;
 const SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
 
 /** Prints `export NAME=value` lines, or one JSON object with `--json`. */
 export async function runEnv(args: string[]): Promise<number> {
-  const { config, flags } = parseArguments(args, ["json"]);
-  const variables = await clientEnvironment(config);
+  const { config, flags } = parseArguments(args, ["json", "wait"]);
+  if (flags.has("wait")) await untilServed(config.dataDir);
+  let variables: Record<string, string>;
+  try {
+    variables = await clientEnvironment(config);
+  } catch (error) {
+    // In eval "$(torpor env)" nothing must pass for success: what follows would reach the real service.
+    process.stdout.write(flags.has("json") ? "" : "false\n");
+    throw error;
+  }
   process.stdout.write(
     flags.has("json")
       ? `${JSON.stringify(variables)}\n`
@@ -24,6 +36,13 @@ export async function runEnv(args: string[]): Promise<number> {
           .join(""),
   );
   return 0;
+}
+
+async function untilServed(dataDir: string): Promise<void> {
+  const deadline = performance.now() + WAIT_MS;
+  while (performance.now() < deadline && (await readAddresses(dataDir)) === undefined) {
+    await delay(WAIT_POLL_MS);
+  }
 }
 
 /** The variables; rejects SETUP_FAILED when the service has never run on this data directory. */

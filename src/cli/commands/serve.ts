@@ -1,17 +1,19 @@
 // `torpor serve`: the composition root. Config → store and adapters → host → domain → edge; ended by a signal, newest first.
 
-import { createHash, randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, rmdir } from "node:fs/promises";
 import path from "node:path";
+import { createRateLimiter } from "../../api/rate-limit.ts";
 import { createApiServer } from "../../api/server.ts";
 import { createS3Handler } from "../../api/s3/handler.ts";
 import { openArtifacts } from "../../artifacts/open.ts";
 import { createDomain } from "../../domain.ts";
 import type { Config } from "../../config.ts";
-import { ServiceError } from "../../errors.ts";
+import { hasErrorCode, ServiceError } from "../../errors.ts";
 import { createGuestClient } from "../../guest/client.ts";
 import { createLocalHost } from "../../host/local-host.ts";
 import { createIngress } from "../../ingress/server.ts";
+import { openCursorKey } from "../../keys/cursor-key.ts";
 import { openRootKey } from "../../keys/root-key.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLog, type Log } from "../../lib/log.ts";
@@ -27,8 +29,9 @@ import { createMemoryPool } from "../../vmm/memory-pool.ts";
 import { createQemuDriver, readQemuVersion } from "../../vmm/qemu/driver.ts";
 import { chooseAccelerator } from "../../vmm/qemu/probe.ts";
 import { parseArguments } from "../arguments.ts";
-import { publishAddresses } from "../service-file.ts";
+import { forgetAddresses, publishAddresses } from "../service-file.ts";
 
+const TORPOR = path.resolve(import.meta.dirname, "../../../bin/torpor");
 /** Threads that move guest memory; more than two only compete for the same disk. */
 const MEMORY_LANES = 2;
 
@@ -42,7 +45,7 @@ export async function runServe(args: string[]): Promise<number> {
   process.once("SIGINT", stop);
   try {
     await using service = await startService(config, log, stopping.signal);
-    announce(service, flags.has("json"), log);
+    announce(service, config, flags.has("json"), log);
     await untilAborted(stopping.signal);
     log.info("Stopping; running microVMs go on");
   } catch (error) {
@@ -64,6 +67,8 @@ async function startService(
   if (process.getuid?.() !== 0) {
     throw new ServiceError("SETUP_FAILED", "Cannot serve: network namespaces and QEMU need root");
   }
+  // First, so that a machine that is not set up is told so before anything is made.
+  await locateAssets(config.dataDir);
   await using acquired = new AsyncDisposableStack();
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.root, { recursive: true, mode: 0o700 });
@@ -74,6 +79,7 @@ async function startService(
   const now = () => clock.now();
   // The store is opened first: it also keeps a second service off the same data directory.
   const store = acquired.use(await openSqliteStore(paths.database));
+  await forgetAddresses(config.dataDir);
   const rootKey = await openRootKey(paths.keys, config.accountId);
   const tokens = createTokens({ keys: await openTokenKeys({ now }, paths.keys), now });
   const authority = await openAuthority({ now, log }, paths.keys);
@@ -85,11 +91,13 @@ async function startService(
       { dataDir: config.dataDir, uidBase: config.vmmUidBase, ...config.slots },
     ),
   );
+  const vmmsDir = runtimeDirectory(config.dataDir);
+  acquired.defer(() => removeIfEmpty(vmmsDir));
   const host = acquired.use(
     createLocalHost({
       ...{ driver, slots, log, connectGuest: createGuestClient },
       ...{ artifacts: artifacts.reader, locateAssets: () => locateAssets(config.dataDir) },
-      ...{ vmmsDir: runtimeDirectory(config.dataDir), microvmsDir: paths.microvms },
+      ...{ vmmsDir, microvmsDir: paths.microvms },
       ...{ imagesDir: paths.images, buildsDir: paths.builds, logsDir: paths.logs },
       containersDir: paths.containers,
     }),
@@ -106,11 +114,15 @@ async function startService(
   const api = acquired.use(
     await createApiServer(
       {
-        ...{ microvms: domain.microvms, images: domain.images, tokens, clock, log },
+        ...{ microvms: domain.microvms, images: domain.images, connectors: domain.connectors },
+        ...{ tokens, clock, log },
+        ...(config.quotas.enforceRates && {
+          rates: createRateLimiter({ clock }, config.quotas.rates),
+        }),
         findKey: rootKey.findKey,
         s3: createS3Handler({ artifacts: artifacts.store, findKey: rootKey.findKey, clock, log }),
         ingressAuthority: (region) => `lambda-microvm.${region}.localhost:${ingress.address.port}`,
-        cursorKey: randomBytes(32),
+        cursorKey: await openCursorKey(paths.keys),
       },
       { listen: config.listen },
     ),
@@ -138,6 +150,7 @@ async function openDriver(
     {
       ...{ wanted: config.accelerator, qemuVersion, kernelPath, initramfsPath },
       cachePath: path.join(config.dataDir, "accelerator.json"),
+      onProbe: () => log.info("Trying KVM with the guest kernel, once for this boot: up to 30 s"),
     },
     signal,
   );
@@ -152,17 +165,27 @@ function runtimeDirectory(dataDir: string): string {
   return `/run/torpor/vmms-${name}`;
 }
 
+async function removeIfEmpty(directory: string): Promise<void> {
+  try {
+    await rmdir(directory);
+  } catch (error) {
+    if (!hasErrorCode(error, "ENOENT", "ENOTEMPTY")) throw error;
+  }
+}
+
 function authorityOf({ host, port }: { host: string; port: number }): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-function announce(service: StartedService, asJson: boolean, log: Log): void {
+function announce(service: StartedService, config: Config, asJson: boolean, log: Log): void {
   const { endpoint, ingress } = service;
   log.info("Serving", { endpoint, ingress });
   process.stdout.write(
     asJson
       ? `${JSON.stringify({ event: "ready", endpoint, ingress })}\n`
-      : `torpor serves: API ${endpoint}, microVMs on https://{endpoint} through ${ingress}\nPoint AWS clients at it with: eval "$(torpor env)"\n`,
+      : `torpor serves: API ${endpoint}, microVMs on ${ingress}
+Point AWS clients at it with: eval "$(${TORPOR} env --data-dir ${config.dataDir})"
+`,
   );
 }
 

@@ -10,8 +10,6 @@ export const QEMU_PROGRAM = "qemu-system-x86_64";
 export interface VmmFiles {
   readonly control: string;
   readonly incoming: string;
-  readonly console: string;
-  readonly stderr: string;
   /** Where QEMU itself, unprivileged, can write device state. */
   readonly devices: string;
 }
@@ -21,8 +19,6 @@ export function vmmFiles(runDir: string): VmmFiles {
   return {
     control: `${runDir}/qmp.sock`,
     incoming: `${runDir}/incoming.sock`,
-    console: `${runDir}/console.log`,
-    stderr: `${runDir}/stderr.log`,
     devices: `${runDir}/devices`,
   };
 }
@@ -55,9 +51,8 @@ export function bootArguments(spec: BootSpec, hardware: VmHardware): string[] {
     ...commonArguments(spec, hardware, "share=on"),
     ...["-kernel", spec.kernelPath, "-initrd", spec.initramfsPath],
     ...["-append", kernelCommandLine(hardware, spec.kernelArguments)],
-    // The whole boot's console is kept: it is what explains a build that failed before the agent answered.
-    ...["-chardev", `file,id=console,path=${escape(vmmFiles(spec.runDir).console)}`],
-    ...["-serial", "chardev:console"],
+    // The console goes to whoever started this VMM: its end explains a build that failed before the agent answered.
+    ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
   ];
 }
 
@@ -129,7 +124,8 @@ function disk(name: string, file: string, options: string, address: string): str
       "-blockdev",
       `driver=raw,node-name=${name},${options},file.driver=file,file.filename=${path},file.locking=off`,
     ],
-    ...["-device", `virtio-blk-pci,drive=${name},num-queues=1,addr=${address}`],
+    // Out of room the guest stops and tries again (driver.ts); any other error is the guest's to handle.
+    ...["-device", `virtio-blk-pci,drive=${name},num-queues=1,addr=${address},werror=enospc`],
   ];
 }
 

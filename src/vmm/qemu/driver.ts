@@ -6,7 +6,7 @@ import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { once } from "node:events";
 import { pipeline } from "node:stream/promises";
-import { messageOf, ServiceError } from "../../errors.ts";
+import { isServiceError, messageOf, ServiceError } from "../../errors.ts";
 import { runCommand } from "../../lib/command.ts";
 import { writeFileDurably } from "../../lib/files.ts";
 import type {
@@ -37,7 +37,7 @@ import {
   restoreArguments,
   vmmFiles,
 } from "./args.ts";
-import { connectQmp, type QmpClient } from "./qmp.ts";
+import { connectQmp, QMP_COMMAND_TIMEOUT_MS, type QmpClient } from "./qmp.ts";
 
 export interface QemuDriverDeps {
   readonly accelerator: Accelerator;
@@ -51,6 +51,8 @@ const START_TIMEOUT_MS = 20_000;
 const LOAD_TIMEOUT_MS = 20_000;
 /** How long the end of the process may come after the first sign of it. */
 const EXIT_GRACE_MS = 500;
+/** Pause before a guest that the host's full disk stopped is let go on. */
+const DISK_RETRY_MS = 2000;
 /** Largest device state accepted; measured 157 KiB. */
 const DEVICES_LIMIT_BYTES = 64 * 1024 * 1024;
 
@@ -71,11 +73,11 @@ export function createQemuDriver(deps: QemuDriverDeps): VmDriver {
     async boot(spec, signal) {
       const hardware = newHardware(deps.qemuVersion, deps.accelerator, spec);
       await createSparseFile(spec.memoryPath, spec.memoryMiB);
-      return start(deps, spec, hardware, bootArguments(spec, hardware), signal);
+      return start(deps, spec, hardware, bootArguments(spec, hardware), true, signal);
     },
     async restore(spec, signal) {
       requireSameHost(deps, spec.hardware);
-      const vmm = await start(deps, spec, spec.hardware, restoreArguments(spec), signal);
+      const vmm = await start(deps, spec, spec.hardware, restoreArguments(spec), false, signal);
       try {
         if (spec.memoryDiffPath !== null) {
           await deps.memory.apply(vmm.pid, spec.memoryPath, spec.memoryDiffPath);
@@ -104,6 +106,9 @@ class QemuVmm implements Vmm {
   readonly #qmp: QmpClient;
   readonly #memory: MemoryPool;
   readonly #spec: VmmIdentity;
+  /** Whether the guest is meant to run; it may stand still all the same, while the host's disk is full. */
+  #mayRun = true;
+  #diskRetry: NodeJS.Timeout | undefined;
 
   constructor(
     spec: VmmIdentity,
@@ -119,6 +124,9 @@ class QemuVmm implements Vmm {
     this.#qmp = qmp;
     this.#memory = memory;
     this.#spec = spec;
+    qmp.onEvent(({ event, data }) => {
+      if (event === "BLOCK_IO_ERROR" && data["action"] === "stop") this.#retryDisk();
+    });
   }
 
   get pid(): number {
@@ -136,10 +144,12 @@ class QemuVmm implements Vmm {
   }
 
   async pause(signal: AbortSignal): Promise<void> {
+    this.#mayRun = false;
     await this.#qmp.execute("stop", {}, signal);
   }
 
   async resume(signal: AbortSignal): Promise<void> {
+    this.#mayRun = true;
     await this.#qmp.execute("cont", {}, signal);
   }
 
@@ -181,9 +191,25 @@ class QemuVmm implements Vmm {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#diskRetry);
     await this.#process.kill();
     await this.#qmp[Symbol.asyncDispose]();
     await removeSockets(this.#spec.runDir);
+  }
+
+  /**
+   * QEMU stops a guest whose write the host has no room for, and the write is tried again when it goes on: the guest
+   * loses time instead of data.
+   */
+  #retryDisk(): void {
+    clearTimeout(this.#diskRetry);
+    this.#diskRetry = setTimeout(() => {
+      if (!this.#mayRun) return;
+      this.#qmp.execute("cont", {}, AbortSignal.timeout(QMP_COMMAND_TIMEOUT_MS)).catch((error) => {
+        // A VMM that is gone needs no other word than its exit.
+        if (!isServiceError(error)) throw error;
+      });
+    }, DISK_RETRY_MS).unref();
   }
 
   async #orExit<T>(work: Promise<T>, doing: string): Promise<T> {
@@ -196,6 +222,7 @@ async function start(
   spec: VmSpecCommon & { readonly memoryPath: string },
   hardware: VmHardware,
   args: readonly string[],
+  keepsOutput: boolean,
   signal: AbortSignal,
 ): Promise<QemuVmm> {
   signal.throwIfAborted();
@@ -203,7 +230,7 @@ async function start(
   // QEMU makes its sockets before it gives up root, but writes device state after.
   await chown(spec.runDir, spec.placement.uid, spec.placement.gid);
   await chmod(spec.runDir, 0o700);
-  const vmmProcess = await startDetached(placedCommand(spec.placement, args), files.stderr);
+  const vmmProcess = await startDetached(placedCommand(spec.placement, args), { keepsOutput });
   const limit = AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)]);
   const connecting = connectQmp(files.control, limit);
   try {
@@ -228,7 +255,7 @@ async function adopt(
   const limit = AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)]);
   try {
     const qmp = await connectQmp(files.control, limit);
-    const vmmProcess = watchProcess(found, files.stderr, qmp.closed);
+    const vmmProcess = watchProcess(found, qmp.closed);
     return new QemuVmm(identity, identity.hardware, vmmProcess, qmp, deps.memory);
   } catch (error) {
     if (signal.aborted) throw error;
@@ -301,7 +328,9 @@ async function sendFile(file: string, socketPath: string, signal: AbortSignal): 
  * accepted, and what is kept is a copy that QEMU cannot reach.
  */
 async function takeFile(from: string, to: string): Promise<void> {
-  await using source = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW);
+  // Not blocking: opening a pipe would otherwise wait for a writer, and with it a thread of the service.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  await using source = await open(from, flags);
   const facts = await source.stat();
   if (!facts.isFile() || facts.size > DEVICES_LIMIT_BYTES) {
     throw new ServiceError(
@@ -312,7 +341,8 @@ async function takeFile(from: string, to: string): Promise<void> {
       },
     );
   }
-  await writeFileDurably(to, await source.readFile());
+  const { buffer, bytesRead } = await source.read(Buffer.alloc(facts.size), 0, facts.size, 0);
+  await writeFileDurably(to, buffer.subarray(0, bytesRead));
   await rm(from, { force: true });
 }
 

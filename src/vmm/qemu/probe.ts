@@ -23,6 +23,8 @@ export interface ProbeRequest {
   readonly initramfsPath: string;
   /** Where the answer is remembered. */
   readonly cachePath: string;
+  /** Called before a probe, which takes its time. */
+  readonly onProbe?: () => void;
 }
 
 /** A kernel boots in under a second under working KVM; nested inside emulation it takes some twenty. */
@@ -56,6 +58,7 @@ export async function chooseAccelerator(
   const key = await cacheKey(request);
   const remembered = await readCache(request.cachePath);
   if (remembered?.key === key) return remembered;
+  request.onProbe?.();
   const choice = await probeKvm(request, signal);
   await writeFileDurably(request.cachePath, JSON.stringify({ key, ...choice }));
   return choice;

@@ -15,6 +15,8 @@ export interface QmpClient extends AsyncDisposable {
   execute(command: string, args: Record<string, unknown>, signal: AbortSignal): Promise<unknown>;
   /** Resolves with the first event for which `match` is true, from now on. */
   waitForEvent(match: (event: QmpEvent) => boolean, signal: AbortSignal): Promise<QmpEvent>;
+  /** Has every event from now on given to `listener`; one listener. */
+  onEvent(listener: (event: QmpEvent) => void): void;
   /** Settles when the connection is gone. Never rejects. */
   readonly closed: Promise<void>;
 }
@@ -65,6 +67,7 @@ function createClient(socket: net.Socket) {
   const closed = Promise.withResolvers<void>();
   const commands = new Map<number, PromiseWithResolvers<unknown>>();
   const waiters = new Set<Waiter>();
+  let listener: ((event: QmpEvent) => void) | undefined;
   let nextId = 1;
   let rest = "";
 
@@ -82,8 +85,9 @@ function createClient(socket: net.Socket) {
   const onMessage = (message: Record<string, unknown>) => {
     if ("QMP" in message) greeted.resolve();
     else if (typeof message["event"] === "string") {
-      const event = { event: message["event"], data: (message["data"] ?? {}) as QmpEvent["data"] };
+      const event = { event: message["event"], data: eventData(message["data"]) };
       for (const waiter of waiters) if (waiter.match(event)) waiter.resolve(event);
+      listener?.(event);
     } else if (typeof message["id"] === "number") {
       const pending = commands.get(message["id"]);
       commands.delete(message["id"]);
@@ -97,7 +101,12 @@ function createClient(socket: net.Socket) {
     const lines = (rest + chunk).split("\n");
     rest = lines.pop() ?? "";
     if (rest.length > LINE_LIMIT) socket.destroy();
-    for (const line of lines) if (line.trim() !== "") onMessage(JSON.parse(line));
+    for (const line of lines) {
+      const message = parseMessage(line);
+      // A QEMU that makes no sense was taken over or is broken: it is not listened to any further.
+      if (message === undefined) socket.destroy();
+      else onMessage(message);
+    }
   });
   // An error is always followed by close, which is where the pending calls are failed.
   socket.on("error", ignoreRejection);
@@ -106,6 +115,9 @@ function createClient(socket: net.Socket) {
 
   return {
     closed: closed.promise,
+    onEvent(given: (event: QmpEvent) => void) {
+      listener = given;
+    },
     greeting: (signal: AbortSignal) => within(greeted.promise, signal),
     async execute(command: string, args: Record<string, unknown>, signal: AbortSignal) {
       if (socket.destroyed) throw new ServiceError("VMM_FAILED", "The VMM is gone");
@@ -157,6 +169,23 @@ async function within<T>(
     signal.removeEventListener("abort", onAbort);
     promise.catch(ignoreRejection);
   }
+}
+
+/** A message, `{}` for an empty line, undefined for anything else. */
+function parseMessage(line: string): Record<string, unknown> | undefined {
+  if (line.trim() === "") return {};
+  try {
+    const value: unknown = JSON.parse(line);
+    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+    return isObject ? (value as Record<string, unknown>) : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function eventData(data: unknown): QmpEvent["data"] {
+  return typeof data === "object" && data !== null ? (data as QmpEvent["data"]) : {};
 }
 
 function qmpError(error: unknown): ServiceError {

@@ -7,10 +7,13 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { text } from "node:stream/consumers";
 import { LambdaMicrovmsClient } from "@aws-sdk/client-lambda-microvms";
 import { STSClient } from "@aws-sdk/client-sts";
+import type { RateLimiter } from "../../../src/api/rate-limit.ts";
 import type { ApiLimits, ApiServer } from "../../../src/api/server.ts";
 import { createApiServer } from "../../../src/api/server.ts";
 import { managedImages, managedImageVersions } from "../../../src/images/managed.ts";
+import type { ConnectorOperations } from "../../../src/connectors/operations.ts";
 import type { ImageOperations } from "../../../src/images/operations.ts";
+import { ServiceError } from "../../../src/errors.ts";
 import { createLog } from "../../../src/lib/log.ts";
 import type { MicrovmOperations } from "../../../src/microvms/operations.ts";
 import type { TokenClaims } from "../../../src/tokens/tokens.ts";
@@ -30,6 +33,8 @@ export type DomainCall = readonly [string, ...unknown[]];
 export interface HarnessOptions {
   readonly microvms?: Partial<MicrovmOperations>;
   readonly images?: Partial<ImageOperations>;
+  readonly connectors?: ConnectorOperations;
+  readonly rates?: RateLimiter;
   readonly limits?: Partial<ApiLimits>;
 }
 
@@ -53,6 +58,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     {
       microvms: { ...fakeMicrovms(calls), ...options.microvms },
       images: { ...fakeImages(calls), ...options.images },
+      connectors: options.connectors ?? noConnectors(),
+      ...(options.rates && { rates: options.rates }),
       tokens: {
         async mint(claims) {
           minted.push(claims);
@@ -185,6 +192,12 @@ function fakeImages(calls: DomainCall[]): ImageOperations {
       calls.push(["untag", imageArn, keys]);
     },
   };
+}
+
+/** None, for tests that are about something else. */
+function noConnectors(): ConnectorOperations {
+  const missing = () => Promise.reject(new ServiceError("NOT_FOUND", "No connectors here"));
+  return { create: missing, get: missing, list: missing, update: missing, delete: missing };
 }
 
 export interface RawRequest {

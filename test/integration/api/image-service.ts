@@ -29,7 +29,7 @@ export async function setUp() {
   const host = createFakeHost();
   const config = {
     terminatedRetentionHours: 24,
-    quotas: { images: 2, versionsPerImage: 3 },
+    quotas: { images: 2, versionsPerImage: 3, memoryMiB: 409_600, networkConnectors: 1 },
   };
   const domain = acquired.use(
     createDomain({ store, host, clock: systemClock(), log: silentLog(), config }),

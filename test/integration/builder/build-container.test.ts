@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
@@ -105,7 +106,15 @@ async function assertNothingLeft(marker = "torpor-build-"): Promise<void> {
   }
   assert.ok(!(await readFile("/proc/self/mountinfo", "utf8")).includes(directory));
   assert.deepEqual(await processesWith(marker), []);
+  assert.deepEqual(await cgroupsLeft(), []);
   assert.deepEqual(await readdir(path.join(storageDir, "tmp")).catch(() => []), []);
+}
+
+/** Control groups of builds in this storage. */
+async function cgroupsLeft(): Promise<string[]> {
+  const hash = createHash("sha256").update(storageDir).digest("hex").slice(0, 16);
+  const options = ["/sys/fs/cgroup", "-type", "d", "-name", `torpor-build-${hash}-*`];
+  return (await runCommand("find", options, {}, limit())).split("\n").filter(Boolean);
 }
 
 async function readFileIfExists(file: string): Promise<string | undefined> {
@@ -347,6 +356,11 @@ CMD ["--fast"]
     await assertNothingLeft();
   });
 
+  it("builds several images at once in a storage that has no base yet", async () => {
+    const fresh = path.join(directory, "fresh");
+    await Promise.all([1, 2].map(() => build("FROM small\nCMD x\n", { storageDir: fresh })));
+  });
+
   it("takes a base's new content under its old names", async () => {
     const dockerfile = "FROM debian:12\nCMD x\n";
     const old = await build(dockerfile);
@@ -372,6 +386,23 @@ describe("buildRootfs under pressure", () => {
     } finally {
       await runCommand("umount", [small], {}, limit());
     }
+  });
+
+  it("bounds the processes and the memory of a build", async () => {
+    const { lines } = await build(
+      "FROM small\nRUN cat /proc/self/cgroup; cat /proc/self/status\nCMD x\n",
+    );
+    const groups = lines.filter((line) => line.includes("/torpor-build-"));
+    // One group in version 2; one for processes and one for memory in version 1.
+    assert.equal(
+      groups.length,
+      lines.some((line) => line.startsWith("0::/") && groups.includes(line)) ? 1 : 2,
+    );
+    assert.ok(
+      groups.every((line) => /^\d+:(pids|memory|):/.test(line)),
+      groups.join("\n"),
+    );
+    await assertNothingLeft();
   });
 
   it("keeps a build in the network namespace it is given", async () => {

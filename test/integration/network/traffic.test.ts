@@ -11,28 +11,20 @@ import type { SlotPool } from "../../../src/network/slot.ts";
 import { createSlotPool } from "../../../src/network/slots.ts";
 import { startDnsResponder } from "./dns-responder.ts";
 import { type Guest, startGuest } from "./guest.ts";
+import {
+  DENIED,
+  HOST_ADDRESS,
+  HOST_OTHER_ADDRESS,
+  HOST_PORT,
+  PUBLIC,
+  SERVICE_PORT,
+  startInternet,
+} from "./internet.ts";
 import { ip, isInPrivateHost, run, useResolver } from "./private-host.ts";
 import { startStation, type Station, tryConnect, tryDatagram } from "./station.ts";
 
-const HOST_ADDRESS = "192.0.2.2";
-const HOST_OTHER_ADDRESS = "203.0.113.77";
 const LAN_ADDRESS = "192.168.50.2";
-const PUBLIC = ["192.0.2.1", "203.0.113.10", "198.51.100.20", "9.9.9.9"];
-const DENIED = [
-  "10.9.9.9",
-  "100.70.0.1",
-  "169.254.169.254",
-  "172.16.5.5",
-  "172.31.255.1",
-  "192.0.0.100",
-  "192.168.7.7",
-  "198.18.0.1",
-  "198.19.0.1",
-  "240.0.0.1",
-];
-const SERVICE_PORT = 8000;
 const GUEST_PORT = 8080;
-const HOST_PORT = 9000;
 const POOL = {
   dataDir: "/first",
   cidr: "100.96.0.0/16",
@@ -268,34 +260,6 @@ async function startLan(): Promise<Station> {
   );
   ip(["route add 192.168.50.0/24 via 192.0.2.2"], "internet");
   return startStation("lan");
-}
-
-/** A namespace behind the host's default route with a listener on every test address. */
-async function startInternet(): Promise<Station> {
-  ip([
-    "netns add internet",
-    "link add eth0 type veth peer name eth0 netns internet",
-    `addr add ${HOST_ADDRESS}/24 dev eth0`,
-    `addr add ${HOST_OTHER_ADDRESS}/32 dev lo`,
-    "link set eth0 up",
-  ]);
-  ip(
-    [
-      "link set lo up",
-      "addr add 192.0.2.1/24 dev eth0",
-      "link set eth0 up",
-      ...[...PUBLIC.slice(1), ...DENIED, "10.53.0.53"].map(
-        (address) => `addr add ${address}/32 dev lo`,
-      ),
-    ],
-    "internet",
-  );
-  ip(["route add default via 192.0.2.1"]);
-  const station = await startStation("internet");
-  await station.tell({ do: "listen", port: SERVICE_PORT });
-  await station.tell({ do: "echo", address: "192.0.2.1", port: 9999 });
-  await station.tell({ do: "echo", address: "192.0.2.1", port: 53 });
-  return station;
 }
 
 function spoofedPackets(namespace: string): number {

@@ -55,7 +55,11 @@ export type Harness = Awaited<ReturnType<typeof setUp>>;
 
 /** A started domain with the image "app". `wrap` may stand between domain and store. */
 export async function setUp(
-  options: { readonly hooks?: Hooks; readonly wrap?: (store: Store) => Store } = {},
+  options: {
+    readonly hooks?: Hooks;
+    readonly wrap?: (store: Store) => Store;
+    readonly memoryMiB?: number;
+  } = {},
 ) {
   const store = await openSqliteStore(":memory:");
   const clock = createFakeClock();
@@ -67,7 +71,10 @@ export async function setUp(
       host,
       clock,
       log: silentLog(),
-      config: { terminatedRetentionHours: 24, quotas: QUOTAS },
+      config: {
+        terminatedRetentionHours: 24,
+        quotas: { ...QUOTAS, memoryMiB: options.memoryMiB ?? 409_600, networkConnectors: 2 },
+      },
     });
   let domain: Domain = make();
   await domain.start(never);

@@ -116,6 +116,25 @@ describe("migrate", () => {
     db.close();
   });
 
+  test("fills a gap below what was applied already", async () => {
+    await using place = await temporaryDatabase();
+    const db = openDatabase(place.file);
+    const numbered = (version: number) => ({
+      version,
+      name: `number ${version}`,
+      sql: `CREATE TABLE t${version} (a TEXT) STRICT`,
+    });
+    migrate(db, place.file, [initial, numbered(10)]);
+    migrate(db, place.file, [initial, numbered(2), numbered(10)]);
+    const versions = db.prepare("SELECT version FROM schema_versions ORDER BY version").all();
+    assert.deepEqual(
+      versions.map(({ version }) => version),
+      [1, 2, 10],
+    );
+    db.exec("SELECT * FROM t2");
+    db.close();
+  });
+
   test("leaves the schema before it when a migration fails half-way", async () => {
     await using place = await temporaryDatabase();
     const db = openDatabase(place.file);

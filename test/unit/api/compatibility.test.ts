@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { ROUTES } from "../../../src/api/routes/routes.ts";
 
 const page = readFileSync(new URL("../../../docs/compatibility.md", import.meta.url), "utf8");
-const FOLDERS = ["../../unit/api/", "../../integration/api/"];
+const FOLDERS = ["../../unit/api/", "../../unit/microvms/", "../../integration/api/"];
 
 /** Text of each test file by name. */
 const testFiles = new Map(

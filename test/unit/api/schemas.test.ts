@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { z } from "zod";
+import * as connectorSchemas from "../../../src/api/connector-schemas.ts";
 import * as schemas from "../../../src/api/schemas.ts";
 import { parseInput } from "../../../src/api/validation.ts";
 import { BASE_ARN, HTTP_INGRESS, IMAGE_ARN, ROLE_ARN } from "./fixtures.ts";
@@ -164,7 +165,7 @@ function structuresIn(schema: z.core.$ZodType): string[][] {
 }
 
 describe("member order", () => {
-  for (const [name, schema] of Object.entries(schemas)) {
+  for (const [name, schema] of Object.entries({ ...schemas, ...connectorSchemas })) {
     if (!(schema instanceof z.ZodType)) continue;
     it(`of ${name} is that of a Java hash map`, () => {
       const structures = structuresIn(schema);

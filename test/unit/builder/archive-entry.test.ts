@@ -60,6 +60,15 @@ describe("readMember", () => {
     }
   });
 
+  it("refuses names of more than 100 components", async () => {
+    const deepest = await entryOf({ name: "a/".repeat(99) + "b" });
+    assert.equal(readMember(deepest)?.components.length, 100);
+    for (const name of ["a/".repeat(100) + "b", "a/".repeat(1700)]) {
+      const entry = await entryOf({ name });
+      assert.throws(() => readMember(entry), isArchiveInvalid);
+    }
+  });
+
   it("keeps permission bits and nothing above them", async () => {
     const modeOf = async (mode: number) => readMember(await entryOf({ name: "x", mode }))?.mode;
     assert.equal(await modeOf(0o100755), 0o755);

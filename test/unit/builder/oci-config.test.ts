@@ -68,6 +68,34 @@ describe("readOciConfig", () => {
     assert.deepEqual(exposedPorts, [65534, 65535]);
   });
 
+  it("takes the lowest 64 of many ports and says so", () => {
+    const lines: string[] = [];
+    const readPorts = (...ports: string[]) => {
+      const exposed = Object.fromEntries(ports.map((port) => [port, {}]));
+      const json = inspectionOf({ Cmd: ["/app"], ExposedPorts: exposed });
+      return readOciConfig(json, "x64", (line) => lines.push(line)).exposedPorts;
+    };
+    const numbers = (first: number, count: number) =>
+      Array.from({ length: count }, (_, index) => first + index);
+    assert.deepEqual(readPorts("8000-8063", "8010-8020"), numbers(8000, 64));
+    assert.deepEqual(lines, []);
+    assert.deepEqual(readPorts("8000-65535", "443"), [443, ...numbers(8000, 63)]);
+    assert.deepEqual(readPorts("1-64", "65"), numbers(1, 64));
+    assert.deepEqual(
+      lines,
+      Array(2).fill("EXPOSE names more than 64 TCP ports: only the lowest 64 are watched"),
+    );
+  });
+
+  it("reads many huge port ranges without making every port", () => {
+    const ranges = Array.from({ length: 3000 }, (_, index) => [`${index + 1}-65535/tcp`, {}]);
+    const before = process.memoryUsage().heapUsed;
+    const { exposedPorts } = read({ Cmd: ["/app"], ExposedPorts: Object.fromEntries(ranges) });
+    assert.equal(exposedPorts.at(-1), 64);
+    // Every port of every range would be 190 million numbers.
+    assert.ok(process.memoryUsage().heapUsed - before < 256 * 1024 ** 2);
+  });
+
   it("makes the working directory absolute and plain", () => {
     assert.equal(read({ Cmd: ["/app"], WorkingDir: "/srv/x/../y" }).workingDir, "/srv/y");
     assert.equal(read({ Cmd: ["/app"], WorkingDir: "app" }).workingDir, "/app");

@@ -124,7 +124,10 @@ describe("removeTableRules", () => {
 
 describe("slotRules", () => {
   const numbering = { range: parseSlotRange("100.96.0.0/16"), prefix: PREFIX, uidBase: 2000 };
-  const text = slotRules(planSlot(numbering, 3));
+  const text = slotRules(planSlot(numbering, 3), {
+    slotCidr: "100.96.0.0/16",
+    hostAddresses: ["198.51.100.4"],
+  });
 
   it("translates the slot's address to the guest's and back, whatever the port", () => {
     assert.ok(
@@ -152,7 +155,41 @@ describe("slotRules", () => {
     ]);
   });
 
-  it("forwards and takes in nothing by default", () => {
+  it("denies the ranges, the slots and the host's own addresses", () => {
+    assert.match(text, /169\.254\.0\.0\/16, .*100\.96\.0\.0\/16, 198\.51\.100\.4 \}/);
+  });
+
+  it("lets TCP to other addresses and DNS to the host's end out, within bounds", () => {
+    assert.deepEqual(rulesOf(text, "outbound"), [
+      "jump closed",
+      "ip daddr 100.96.0.13 meta l4proto { tcp, udp } th dport 53 goto bounded",
+      "meta l4proto tcp ip daddr != @denied goto bounded",
+      "goto refuse",
+    ]);
+    assert.deepEqual(rulesOf(text, "bounded"), [
+      "limit rate over 200/second burst 2000 packets goto refuse",
+      "ct count over 4096 goto refuse",
+      "accept",
+    ]);
+  });
+
+  it("treats what begins in the namespace as it treats the guest", () => {
+    for (const name of ["forward", "output"]) {
+      const ways = rulesOf(text, name).filter((rule) => rule.includes('oifname "uplink"'));
+      assert.equal(ways.length, 1, name);
+      assert.match(ways[0] ?? "", /goto outbound$/);
+    }
+  });
+
+  it("lets the host's end alone connect to the guest", () => {
+    const ways = rulesOf(text, "forward").filter((rule) => rule.includes('oifname "tap0"'));
+    assert.deepEqual(ways, [
+      'iifname "uplink" oifname "tap0" ip saddr 100.96.0.13 ct status dnat accept',
+    ]);
+  });
+
+  it("forwards, takes in and sends nothing by default", () => {
+    assert.equal(hookOf(text, "output"), "filter hook output priority filter; policy drop;");
     assert.equal(hookOf(text, "forward"), "filter hook forward priority filter; policy drop;");
     assert.equal(hookOf(text, "input"), "filter hook input priority filter; policy drop;");
   });

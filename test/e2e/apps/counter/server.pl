@@ -2,6 +2,7 @@
 # because every Debian has it: the image builds without a package index and boots fast.
 use strict;
 use warnings;
+use IO::Handle;
 use IO::Socket::INET;
 use Socket qw(getaddrinfo getnameinfo NI_NUMERICHOST NIx_NOSERV SOCK_STREAM);
 
@@ -20,7 +21,8 @@ my %routes = (
     '/write' => sub {
         my ($q) = @_;
         open my $file, '>', "/var/tmp/$q->{key}" or die "open: $!";
-        print {$file} $q->{value};
+        print {$file} $q->{value} x ($q->{times} // 1);
+        $file->flush && $file->sync or die "sync: $!";
         close $file or die "close: $!";
         return 'written';
     },

@@ -1,0 +1,51 @@
+// One thing a bench measures: its samples, what they are compared with, and what is expected of them.
+
+import { summarize, type Summary } from "./statistics.ts";
+
+export type Unit = "ms" | "MiB" | "count";
+
+export interface Measure {
+  readonly name: string;
+  readonly unit: Unit;
+  readonly samples: readonly number[];
+  /** Samples of the same thing done by hand, without the service. */
+  readonly floor?: readonly number[];
+  readonly expectation?: Expectation;
+}
+
+export interface Expectation {
+  /** In words, for the table. */
+  readonly text: string;
+  /** Which figure of the samples it speaks of. */
+  readonly figure: "median" | "max";
+  /** The limit, from the floor's median where it depends on it. */
+  readonly limit: number | { readonly timesFloor: number };
+}
+
+export interface Judged {
+  readonly measure: Measure;
+  readonly summary: Summary;
+  readonly floor: Summary | undefined;
+  /** Median to median. */
+  readonly ratio: number | undefined;
+  readonly isMet: boolean | undefined;
+}
+
+/** Compares a measure with its floor and its expectation. */
+export function judge(measure: Measure): Judged {
+  const summary = summarize(measure.samples);
+  const floor = measure.floor === undefined ? undefined : summarize(measure.floor);
+  const ratio = floor === undefined ? undefined : summary.median / floor.median;
+  return { measure, summary, floor, ratio, isMet: isMet(measure.expectation, summary, floor) };
+}
+
+function isMet(
+  expectation: Expectation | undefined,
+  summary: Summary,
+  floor: Summary | undefined,
+): boolean | undefined {
+  if (expectation === undefined) return undefined;
+  const { limit, figure } = expectation;
+  if (typeof limit === "number") return summary[figure] <= limit;
+  return floor === undefined ? undefined : summary[figure] <= limit.timesFloor * floor.median;
+}

@@ -1,0 +1,42 @@
+// What the operating system says about a microVM, from outside the service.
+
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import path from "node:path";
+
+/** Ids of the processes that have `text` in their command line. */
+export function pidsWith(text: string): number[] {
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .filter((entry) => readProc(`/proc/${entry}/cmdline`).includes(text))
+    .map(Number);
+}
+
+/** Bytes of memory that the process shares with no other (Private_* of smaps_rollup). */
+export function privateBytes(pid: number): number {
+  const rollup = readProc(`/proc/${pid}/smaps_rollup`);
+  const kib = [...rollup.matchAll(/^Private_\w+:\s+(\d+) kB$/gm)].map((match) => Number(match[1]));
+  return kib.reduce((sum, one) => sum + one, 0) * 1024;
+}
+
+/** Bytes that the process has caused to be written to disks so far. */
+export function writtenBytes(pid: number): number {
+  return Number(/^write_bytes: (\d+)$/m.exec(readProc(`/proc/${pid}/io`))?.[1]);
+}
+
+/** Bytes of disk that the files below `directory` take: allocated blocks, not lengths. */
+export function allocatedBytes(directory: string): number {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .map((name) => statSync(path.join(directory, name)).blocks * 512)
+    .reduce((sum, one) => sum + one, 0);
+}
+
+/** Empty when the process ended meanwhile. */
+function readProc(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENOENT" || code === "ESRCH") return "";
+    throw error;
+  }
+}
