@@ -80,6 +80,9 @@ const schema = z.strictObject({
         .prefault({}),
       /** Customers' network connectors. */
       networkConnectors: z.number().int().min(0).default(100),
+      /** Images, and versions of each. */
+      images: z.number().int().min(0).default(100),
+      versionsPerImage: z.number().int().min(1).default(50),
     })
     .prefault({}),
   /** Hours a terminated microVM stays visible. */

@@ -25,7 +25,10 @@ export interface DomainDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly config: Pick<Config, "terminatedRetentionHours"> & {
-    readonly quotas: Pick<Config["quotas"], "memoryMiB" | "networkConnectors">;
+    readonly quotas: Pick<
+      Config["quotas"],
+      "memoryMiB" | "networkConnectors" | "images" | "versionsPerImage"
+    >;
   };
 }
 
@@ -69,7 +72,10 @@ export function createDomain(deps: DomainDeps): Domain {
       images,
       clock,
       onBuildWanted: () => builds.wake(),
+      cpuTarget: host.cpuTarget,
+      quotas: config.quotas,
       onDeleteWanted: (image) => builds.remove(image),
+      onVersionDeleteWanted: (version) => builds.removeVersion(version),
     }),
     connectors: createConnectorOperations({
       connectors,

@@ -28,6 +28,7 @@ export async function answerOperation(
   deps.rates?.admit(scope, route.operation);
   const raw = { ...bodyMembers(route, request.body), ...queryMembers(route, query), ...labels };
   const output = await route.answer(deps, scope, raw);
+  if (route.status === 204) return { status: 204, headers: {}, body: "" };
   return {
     status: route.status,
     headers: { "content-type": "application/json" },
@@ -52,13 +53,16 @@ function requireRoute(findRoute: Router, method: string, path: string) {
   });
 }
 
-function queryMembers(route: Route, query: URLSearchParams): Record<string, string> {
-  return Object.fromEntries(
-    route.query.flatMap((name) => {
-      const value = query.get(name);
-      return value === null ? [] : [[name, value]];
-    }),
-  );
+function queryMembers(
+  { query: names, queryLists }: Route,
+  query: URLSearchParams,
+): Record<string, string | string[]> {
+  const single = names.map((name) => [name, query.get(name)] as const);
+  const lists = queryLists.map((name) => [name, query.getAll(name)] as const);
+  return Object.fromEntries([
+    ...single.flatMap(([name, value]) => (value === null ? [] : [[name, value]])),
+    ...lists.filter(([, values]) => values.length > 0),
+  ]) as Record<string, string | string[]>;
 }
 
 /** Members of the JSON body; an empty body has none, and reads and deletions take none. */

@@ -5,7 +5,7 @@
 // recorded for CreateMicrovmImage (baseImageArn, codeArtifact, buildRoleArn). A unit test recomputes it.
 
 import { z } from "zod";
-import type { CreateImageInput } from "../images/operations.ts";
+import type { CreateImageInput, UpdateImageInput } from "../images/operations.ts";
 import type { RunInput } from "../microvms/operations.ts";
 import type { Logging } from "../microvms/records.ts";
 import type { PortGrant } from "../tokens/tokens.ts";
@@ -39,6 +39,7 @@ const nonBlank = () => text({ min: 1, max: 2048, pattern: "[^\\s]+" });
 const imageIdentifier = () => text({ min: 1, max: 256 });
 const microvmIdentifier = () => text({ min: 1, max: 256 });
 const clientToken = () => text({ min: 1, max: 128 }).exactOptional();
+const architecture = () => oneOf(["ARM_64", "X86_64"]);
 const connector = () => text({ min: 1, max: 2048 });
 const roleArn = () =>
   text({
@@ -81,19 +82,19 @@ const hooks = () =>
     }).exactOptional(),
   });
 
-export const createMicrovmImage = structure({
-  clientToken: clientToken(),
+const tags = () =>
+  textMap(
+    text({ min: 1, max: 128, pattern: TAG_PATTERN }),
+    text({ max: 256, pattern: TAG_PATTERN }),
+  );
+
+/** What a version is built from. */
+const configuration = {
   additionalOsCapabilities: textList(oneOf(["ALL"])).exactOptional(),
   description: text().exactOptional(),
   resources: listOf(structure({ minimumMemoryInMiB: integer() }), { max: 1 }).exactOptional(),
   egressNetworkConnectors: textList(connector(), { max: 1 }).exactOptional(),
-  cpuConfigurations: listOf(
-    structure({ architecture: oneOf(["ARM_64", "X86_64"]) }),
-  ).exactOptional(),
-  tags: textMap(
-    text({ min: 1, max: 128, pattern: TAG_PATTERN }),
-    text({ max: 256, pattern: TAG_PATTERN }),
-  ).exactOptional(),
+  cpuConfigurations: listOf(structure({ architecture: architecture() })).exactOptional(),
   environmentVariables: textMap(
     text({ min: 1, max: 256, pattern: "[^\\s]+" }),
     text({ max: 4096 }),
@@ -102,24 +103,100 @@ export const createMicrovmImage = structure({
   baseImageArn: nonBlank(),
   codeArtifact: union({ uri: nonBlank().exactOptional() }),
   baseImageVersion: nonBlank().exactOptional(),
-  name: text({ min: 1, max: 64, pattern: "[a-zA-Z0-9-_]+" }),
   logging: logging().exactOptional(),
   buildRoleArn: roleArn(),
   hooks: hooks().exactOptional(),
-}).transform(({ codeArtifact, resources, ...rest }): CreateImageInput => {
+};
+
+type WireConfiguration = Readonly<{
+  [K in "codeArtifact" | "resources"]?: z.output<(typeof configuration)[K]>;
+}>;
+
+/** The input without the shells that the wire has around two of its members. */
+function unwrapped<T extends WireConfiguration>({ codeArtifact, resources, ...rest }: T) {
   const memoryMiB = resources?.[0]?.minimumMemoryInMiB;
   return {
     ...rest,
-    codeArtifactUri: codeArtifact.uri ?? "",
+    codeArtifactUri: codeArtifact?.uri ?? "",
     ...(memoryMiB === undefined ? {} : { memoryMiB }),
   };
-});
+}
+
+export const createMicrovmImage = structure({
+  clientToken: clientToken(),
+  additionalOsCapabilities: configuration.additionalOsCapabilities,
+  description: configuration.description,
+  resources: configuration.resources,
+  egressNetworkConnectors: configuration.egressNetworkConnectors,
+  cpuConfigurations: configuration.cpuConfigurations,
+  tags: tags().exactOptional(),
+  environmentVariables: configuration.environmentVariables,
+  baseImageArn: configuration.baseImageArn,
+  codeArtifact: configuration.codeArtifact,
+  baseImageVersion: configuration.baseImageVersion,
+  name: text({ min: 1, max: 64, pattern: "[a-zA-Z0-9-_]+" }),
+  logging: configuration.logging,
+  buildRoleArn: configuration.buildRoleArn,
+  hooks: configuration.hooks,
+}).transform((input): CreateImageInput => unwrapped(input));
+
+export const updateMicrovmImage = structure({
+  imageIdentifier: imageIdentifier(),
+  clientToken: clientToken(),
+  ...configuration,
+}).transform(({ imageIdentifier: imageArn, ...rest }): UpdateImageInput => ({
+  ...unwrapped(rest),
+  imageArn,
+}));
 
 export const imageInput = structure({ imageIdentifier: imageIdentifier() });
 
 export const imageVersionInput = structure({
   imageVersion: nonBlank(),
   imageIdentifier: imageIdentifier(),
+});
+
+export const updateMicrovmImageVersion = structure({
+  imageVersion: nonBlank(),
+  imageIdentifier: imageIdentifier(),
+  status: oneOf(["ACTIVE", "INACTIVE"]),
+});
+
+export const imageBuildInput = structure({
+  imageVersion: nonBlank(),
+  imageIdentifier: imageIdentifier(),
+  buildId: nonBlank(),
+});
+
+export const listMicrovmImageBuilds = structure({
+  imageVersion: nonBlank(),
+  imageIdentifier: imageIdentifier(),
+  maxResults: maxResults(),
+  nextToken: nextToken(),
+  chipsetGeneration: nonBlank().exactOptional(),
+  chipset: oneOf(["GENERIC", "GRAVITON"]).exactOptional(),
+  architecture: architecture().exactOptional(),
+});
+
+/** ListMicrovmImageVersions and ListManagedMicrovmImageVersions. */
+export const listImageVersions = structure({
+  imageIdentifier: imageIdentifier(),
+  maxResults: maxResults(),
+  nextToken: nextToken(),
+});
+
+export const listManagedMicrovmImages = structure({
+  maxResults: maxResults(),
+  nextToken: nextToken(),
+});
+
+export const tagInput = structure({ Resource: imageIdentifier() });
+
+export const tagResource = structure({ Resource: imageIdentifier(), Tags: tags() });
+
+export const untagResource = structure({
+  tagKeys: textList(text({ min: 1, max: 128, pattern: TAG_PATTERN })),
+  Resource: imageIdentifier(),
 });
 
 export const listMicrovmImages = structure({

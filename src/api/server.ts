@@ -220,7 +220,8 @@ function send(request: IncomingMessage, response: ServerResponse, reply: Reply):
   if (!request.complete) response.setHeader("connection", "close");
   response.writeHead(reply.status, {
     ...reply.headers,
-    "content-length": Buffer.byteLength(reply.body),
+    // RFC 9110, 8.6: not with a status that has no body.
+    ...(reply.status === 204 ? {} : { "content-length": Buffer.byteLength(reply.body) }),
   });
   response.end(reply.body);
 }

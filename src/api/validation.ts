@@ -51,11 +51,18 @@ function isMissing(issue: z.core.$ZodIssue): boolean {
   );
 }
 
-/** List positions count from one and are followed by `member`, as in `allowedPorts.1.member.port`. */
+/**
+ * List positions count from one and are followed by `member`, as in `allowedPorts.1.member.port`. Names begin with a small
+ * letter here even where they have a capital on the wire.
+ */
 function memberPath(path: readonly PropertyKey[]): string {
   return path
-    .map((part) => (typeof part === "number" ? `${part + 1}.member` : String(part)))
+    .map((part) => (typeof part === "number" ? `${part + 1}.member` : uncapitalized(String(part))))
     .join(".");
+}
+
+function uncapitalized(name: string): string {
+  return name.slice(0, 1).toLowerCase() + name.slice(1);
 }
 
 /** The value as the service prints it, or undefined where it leaves it out. */

@@ -6,12 +6,14 @@ import type {
   CreateMicrovmAuthTokenResponse,
   CreateMicrovmImageResponse,
   DeleteMicrovmImageOutput,
+  DeleteMicrovmImageVersionOutput,
   GetMicrovmImageOutput,
   GetMicrovmImageVersionOutput,
   GetMicrovmResponse,
   Logging as SdkLogging,
   MicrovmImageSummary,
   MicrovmItem,
+  UpdateMicrovmImageResponse,
 } from "@aws-sdk/client-lambda-microvms";
 import type {
   Hooks,
@@ -32,7 +34,7 @@ export type Wire<T> = T extends Date
         ? readonly Wire<Item>[]
         : T extends object
           ? { readonly [K in keyof T]-?: Wire<Exclude<T[K], undefined>> | null }
-          : T extends "ARM_64"
+          : T extends "ARM_64" | "GRAVITON"
             ? string
             : T;
 
@@ -104,25 +106,36 @@ export function imageWire(
   };
 }
 
-type CreatedImageWire = Wire<CreateMicrovmImageResponse> & {
+/** What the service sends beside its model. */
+interface UnmodelledImageMembers {
   readonly id: string;
   readonly buildPhaseOverrides: null;
   readonly roleConfiguration: null;
-};
+}
+
+type UpdatedImageWire = Wire<UpdateMicrovmImageResponse> & UnmodelledImageMembers;
+
+/** UpdateMicrovmImage. */
+export function updatedImageWire(
+  image: ImageRecord,
+  version: ImageVersionRecord,
+): UpdatedImageWire {
+  return {
+    ...imageSummaryWire(image),
+    ...configurationWire(version.configuration),
+    imageVersion: version.imageVersion,
+    updatedAt: seconds(image.updatedAt),
+    buildPhaseOverrides: null,
+    roleConfiguration: null,
+  };
+}
 
 /** CreateMicrovmImage. The service echoes no tags here. */
 export function createdImageWire(
   image: ImageRecord,
   version: ImageVersionRecord,
-): CreatedImageWire {
-  return {
-    ...imageWire(image),
-    ...configurationWire(version.configuration),
-    imageVersion: version.imageVersion,
-    tags: null,
-    buildPhaseOverrides: null,
-    roleConfiguration: null,
-  };
+): Wire<CreateMicrovmImageResponse> & UnmodelledImageMembers {
+  return { ...updatedImageWire(image, version), tags: null };
 }
 
 type ImageVersionWire = Wire<GetMicrovmImageVersionOutput> & {
@@ -148,6 +161,14 @@ export function imageVersionWire(record: ImageVersionRecord): ImageVersionWire {
 /** DeleteMicrovmImage. */
 export function deletedImageWire(record: ImageRecord): Wire<DeleteMicrovmImageOutput> {
   return { imageIdentifier: record.imageArn, state: record.state };
+}
+
+/** DeleteMicrovmImageVersion. */
+export function deletedVersionWire(
+  record: ImageVersionRecord,
+): Wire<DeleteMicrovmImageVersionOutput> {
+  const { imageArn, imageVersion, state } = record;
+  return { imageIdentifier: imageArn, imageVersion, state };
 }
 
 /** CreateMicrovmAuthToken: the token under the name of the header that carries it. */
@@ -229,7 +250,8 @@ function hooksWire(hooks: Hooks | null): ConfigurationWire["hooks"] {
   };
 }
 
-function seconds(epochMs: number): number {
+/** Epoch milliseconds as the wire has them. */
+export function seconds(epochMs: number): number {
   return epochMs / 1000;
 }
 

@@ -1,7 +1,7 @@
 // The line between the control plane (api, domain, store) and one host (builder, VMM, network, guest). Arguments and
 // results are plain data, because the two may run on different machines.
 
-import type { ImageConfiguration, SnapshotSizes } from "../images/records.ts";
+import type { CpuTarget, ImageConfiguration, SnapshotSizes } from "../images/records.ts";
 import type { EgressPolicy } from "../network/slot.ts";
 
 /** `{account}/{region}/{name}/{version}`: where a built version lives under `images/`. */
@@ -72,6 +72,8 @@ export interface HostInventory {
 
 /** Rejections are ServiceErrors: BUILD_FAILED, VMM_FAILED, GUEST_UNREACHABLE, HOOK_FAILED, NO_CAPACITY, STORAGE_FULL. */
 export interface Host extends AsyncDisposable {
+  /** What this host builds for. */
+  readonly cpuTarget: CpuTarget;
   /** Takes over what an earlier process left running, removes the rest. Once, before any other call. */
   recover(signal: AbortSignal): Promise<HostInventory>;
   /** Builds a version: artifact to checked snapshot. On rejection nothing is left but the log. */

@@ -6,6 +6,7 @@ import { messageOf, ServiceError } from "../errors.ts";
 import { createEventQueue } from "../lib/event-queue.ts";
 import { syncDirectory } from "../lib/files.ts";
 import { runBuild, type BuildDeps } from "./build.ts";
+import { cpuTargetOf } from "./cpu-target.ts";
 import { callHook } from "./hooks.ts";
 import type { Host, HookCall, ResumeRequest, RunningVmm, RunRequest, VmmEnded } from "./host.ts";
 import { builtImageFiles, readManifest, removeImageFiles } from "./image-files.ts";
@@ -125,6 +126,7 @@ export function createLocalHost(deps: LocalHostDeps): Host {
   }
 
   return {
+    cpuTarget: cpuTargetOf(process.arch),
     async recover(signal) {
       const recovered = await recoverHost(deps, signal);
       for (const { microvmId, imageRef, launched } of recovered.running) {

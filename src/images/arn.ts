@@ -13,16 +13,20 @@ export type ImageAction =
   | "RunMicrovm"
   | "ListMicrovms"
   | "GetMicrovmImage"
+  | "UpdateMicrovmImage"
+  | "DeleteMicrovmImage"
   | "GetMicrovmImageVersion"
-  | "DeleteMicrovmImage";
+  | "ListMicrovmImageVersions"
+  | "UpdateMicrovmImageVersion"
+  | "DeleteMicrovmImageVersion"
+  | "GetMicrovmImageBuild"
+  | "ListMicrovmImageBuilds"
+  | "ListTags"
+  | "TagResource"
+  | "UntagResource";
 
 const IMAGE_RESOURCE = "microvm-image";
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
-
-/** Managed base images. `al2023-1` is accepted for clients that name it; both stand for the Debian 12 base. */
-export const MANAGED_IMAGE_NAMES = ["al2023-1", "debian-12"] as const;
-/** The one version of every managed base image. */
-export const MANAGED_IMAGE_VERSION = "1";
 
 /** The ARN of an image: a colon before the name, unlike most ARNs. */
 export function imageArnOf(scope: Scope, name: string): string {
@@ -74,23 +78,6 @@ function flawOf(
   if (resource.length === 0) return "Malformed ARN - no AWS account specified";
   if (resource.join("") === "") return "Malformed ARN - no resource specified";
   return undefined;
-}
-
-/** Checks that a managed base image exists; the version is the bare integer form or undefined for the latest. */
-export function checkBaseImage(
-  scope: Scope,
-  baseImageArn: string,
-  baseImageVersion: string | undefined,
-): void {
-  const known = MANAGED_IMAGE_NAMES.some(
-    (name) => baseImageArn === imageArnOf({ account: "aws", region: scope.region }, name),
-  );
-  const version = baseImageVersion ?? MANAGED_IMAGE_VERSION;
-  if (known && version === MANAGED_IMAGE_VERSION) return;
-  throw new ServiceError(
-    "VALIDATION_FAILED",
-    `No managed MicroVM Image with arn ${baseImageArn} and version ${version} is available`,
-  );
 }
 
 /** `N.0` for `N`; other spellings as they are, to be looked up and not found. */

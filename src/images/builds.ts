@@ -55,6 +55,7 @@ export class ImageBuilds implements AsyncDisposable {
         );
     }
     for (const image of await images.listDeleting()) this.remove(image);
+    for (const version of await images.listDeletingVersions()) this.removeVersion(version);
     this.wake();
   }
 
@@ -67,10 +68,12 @@ export class ImageBuilds implements AsyncDisposable {
 
   /** Removes a DELETING image's files, then its records. */
   remove(image: ImageRecord): void {
-    const key = image.imageId;
-    if (this.#removals.has(key) || this.#stopping.signal.aborted) return;
-    const removal = this.#remove(image).finally(() => this.#removals.delete(key));
-    this.#removals.set(key, removal);
+    this.#startRemoval(image.imageId, () => this.#remove(image));
+  }
+
+  /** Removes a DELETING version's files, then its record. */
+  removeVersion(version: ImageVersionRecord): void {
+    this.#startRemoval(version.buildId, () => this.#removeVersion(version));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -137,16 +140,39 @@ export class ImageBuilds implements AsyncDisposable {
     }
   }
 
+  #startRemoval(key: string, removal: () => Promise<void>): void {
+    if (this.#removals.has(key) || this.#stopping.signal.aborted) return;
+    this.#removals.set(
+      key,
+      removal().finally(() => this.#removals.delete(key)),
+    );
+  }
+
   async #remove(image: ImageRecord): Promise<void> {
     const { images, host, clock, log } = this.#deps;
+    const { imageArn } = image;
     try {
       for (const { imageVersion } of await images.listVersions(image, image.name))
         await host.removeImage(imageRefOf(image, image.name, imageVersion));
       await images.remove(image, image.name);
     } catch (error) {
-      log.error("Cannot remove image", { imageArn: image.imageArn, error });
+      log.error("Cannot remove image", { imageArn, error });
       await images.failDelete(image, image.name, clock.now()).catch((cause: unknown) => {
-        log.error("Cannot record a failed removal", { imageArn: image.imageArn, error: cause });
+        log.error("Cannot record a failed removal", { imageArn, error: cause });
+      });
+    }
+  }
+
+  async #removeVersion(version: ImageVersionRecord): Promise<void> {
+    const { images, host, clock, log } = this.#deps;
+    const { buildId, imageArn, imageName, imageVersion } = version;
+    try {
+      await host.removeImage(imageRefOf(version, imageName, imageVersion));
+      await images.removeVersion(buildId, clock.now());
+    } catch (error) {
+      log.error("Cannot remove image version", { imageArn, imageVersion, error });
+      await images.failDeleteVersion(buildId, clock.now()).catch((cause: unknown) => {
+        log.error("Cannot record a failed removal", { imageArn, imageVersion, error: cause });
       });
     }
   }

@@ -3,68 +3,106 @@
 import { randomUUID } from "node:crypto";
 import { ServiceError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
-import { checkConnector, managedConnectorArn } from "../microvms/connectors.ts";
 import type { Scope } from "../microvms/records.ts";
 import { tokenUseOf } from "../store/client-token.ts";
-import type { ImageStore, ImageWithVersion } from "../store/store.ts";
-import {
-  canonicalVersion,
-  checkBaseImage,
-  type ImageAction,
-  imageArnOf,
-  MANAGED_IMAGE_VERSION,
-  parseImageArn,
-} from "./arn.ts";
-import type { CreateImageInput, ImageOperations } from "./operations.ts";
-import type { Hooks, ImageConfiguration, ImageRecord } from "./records.ts";
-import { DEFAULT_BASELINE_MIB, SIZE_CLASSES, sizeClassOf } from "./size-class.ts";
+import type { ImageStore, NewImageVersion } from "../store/store.ts";
+import { type ImageAction, imageArnOf, parseImageArn } from "./arn.ts";
+import { resolveConfiguration } from "./configuration.ts";
+import { managedImages, managedImageVersions } from "./managed.ts";
+import type { ImageConfigurationInput, ImageOperations } from "./operations.ts";
+import { pageOf } from "./page.ts";
+import type { CpuTarget, ImageRecord, ImageVersionRecord } from "./records.ts";
+import { checkTags, mergeTags, withoutTags } from "./tags.ts";
+import { createVersionOperations } from "./version-operations.ts";
+
+/** How much of what one account may have in one region. */
+export interface ImageQuotas {
+  readonly images: number;
+  readonly versionsPerImage: number;
+}
 
 export interface ImageOperationsDeps {
   readonly images: ImageStore;
   readonly clock: Clock;
+  readonly cpuTarget: CpuTarget;
+  readonly quotas: ImageQuotas;
   /** A version to build was recorded. */
   readonly onBuildWanted: () => void;
   /** An image to remove was recorded. */
   readonly onDeleteWanted: (image: ImageRecord) => void;
+  /** A version to remove was recorded. */
+  readonly onVersionDeleteWanted: (version: ImageVersionRecord) => void;
 }
+
+/** Which image is meant. Rejects NOT_FOUND, VALIDATION_FAILED, ACCESS_DENIED. */
+export type FindImage = (
+  scope: Scope,
+  imageArn: string,
+  action: ImageAction,
+) => Promise<ImageRecord>;
 
 /** The operations over a store. */
 export function createImageOperations(deps: ImageOperationsDeps): ImageOperations {
-  const { images, clock } = deps;
-  const existing = async (scope: Scope, imageArn: string, action: ImageAction) => {
+  const { images } = deps;
+  const find: FindImage = async (scope, imageArn, action) => {
     const { name } = parseImageArn(scope, imageArn, action);
-    return (await images.get(scope, name)) ?? noImage(imageArn);
+    const image = await images.get(scope, name);
+    if (image !== undefined) return image;
+    throw new ServiceError("NOT_FOUND", `MicroVMImage not found for MicroVMImageID: ${imageArn}`);
   };
+  return {
+    ...imageOperations(deps, find),
+    ...createVersionOperations(deps, find),
+    ...tagOperations(deps, find),
+    async listManaged(scope, page) {
+      return pageOf(managedImages(scope), page, ({ imageArn }) => imageArn);
+    },
+    async listManagedVersions(scope, imageArn, page) {
+      const versions = managedImageVersions(scope, imageArn);
+      return pageOf(versions, page, ({ imageVersion }) => imageVersion);
+    },
+  };
+}
+
+function imageOperations(
+  deps: ImageOperationsDeps,
+  find: FindImage,
+): Pick<ImageOperations, "create" | "update" | "get" | "list" | "delete"> {
+  const { images, clock, quotas } = deps;
   return {
     async create(scope, input) {
       const token = tokenUseOf("CreateMicrovmImage", input);
       const original = token && (await images.findByToken(scope, token));
       if (original) return original;
-      const configuration = resolveConfiguration(scope, input);
+      const { name } = input;
+      const version = newVersion(deps, scope, name, input);
+      const image = newImage(version, checkTags(input.tags ?? {}));
       const created = await images.create(
-        newImage(scope, input, configuration, clock.now()),
+        { image, version: { ...version, imageVersion: "1.0" } },
         token,
+        quotas.images,
       );
       deps.onBuildWanted();
       return created;
     },
-    get: (scope, imageArn) => existing(scope, imageArn, "GetMicrovmImage"),
-    async getVersion(scope, imageArn, imageVersion) {
-      const { name } = await existing(scope, imageArn, "GetMicrovmImageVersion");
-      const version = await images.getVersion(scope, name, canonicalVersion(imageVersion));
-      if (version !== undefined) return version;
-      throw new ServiceError(
-        "NOT_FOUND",
-        `MicroVMImage not found for MicroVMImage: ${imageArn}, Version: ${imageVersion}`,
-      );
+    async update(scope, input) {
+      const token = tokenUseOf("UpdateMicrovmImage", input);
+      const original = token && (await images.findByToken(scope, token));
+      if (original) return original;
+      const { name } = await find(scope, input.imageArn, "UpdateMicrovmImage");
+      const version = newVersion(deps, scope, name, input);
+      const updated = await images.update(version, token, quotas.versionsPerImage);
+      deps.onBuildWanted();
+      return updated;
     },
+    get: (scope, imageArn) => find(scope, imageArn, "GetMicrovmImage"),
     async list(scope, page, nameFilter) {
       const { items, next } = await images.list(scope, page);
       // The service filters a page after it was cut, so a page may be empty and yet have a next one.
       return { items: items.filter(({ name }) => name.includes(nameFilter ?? "")), next };
     },
     async delete(scope, imageArn) {
-      const { name } = await existing(scope, imageArn, "DeleteMicrovmImage");
+      const { name } = await find(scope, imageArn, "DeleteMicrovmImage");
       const image = await images.beginDelete(scope, name, clock.now());
       deps.onDeleteWanted(image);
       return image;
@@ -72,106 +110,62 @@ export function createImageOperations(deps: ImageOperationsDeps): ImageOperation
   };
 }
 
-function noImage(imageArn: string): never {
-  throw new ServiceError("NOT_FOUND", `MicroVMImage not found for MicroVMImageID: ${imageArn}`);
-}
-
-function newImage(
-  scope: Scope,
-  { name, tags }: CreateImageInput,
-  configuration: ImageConfiguration,
-  now: number,
-): ImageWithVersion {
-  const imageArn = imageArnOf(scope, name);
-  const times = { createdAt: now, updatedAt: now };
+function tagOperations(
+  { images }: ImageOperationsDeps,
+  find: FindImage,
+): Pick<ImageOperations, "getTags" | "tag" | "untag"> {
   return {
-    image: {
-      ...scope,
-      ...times,
-      name,
-      imageArn,
-      imageId: randomUUID(),
-      state: "CREATING",
-      latestActiveImageVersion: null,
-      latestFailedImageVersion: null,
-      tags: tags ?? {},
+    getTags: async (scope, imageArn) => (await find(scope, imageArn, "ListTags")).tags,
+    async tag(scope, imageArn, added) {
+      const { name } = await find(scope, imageArn, "TagResource");
+      await images.changeTags(scope, name, (tags) => mergeTags(tags, added));
     },
-    version: {
-      ...scope,
-      ...times,
-      imageName: name,
-      imageArn,
-      imageVersion: "1.0",
-      configuration,
-      state: "PENDING",
-      status: "INACTIVE",
-      stateReason: null,
-      buildId: randomUUID(),
-      buildAttempts: 0,
-      sizes: null,
+    async untag(scope, imageArn, keys) {
+      const { name } = await find(scope, imageArn, "UntagResource");
+      await images.changeTags(scope, name, (tags) => withoutTags(tags, keys));
     },
   };
 }
 
-/** The input with its defaults. Throws VALIDATION_FAILED or NOT_FOUND in the service's words. */
-export function resolveConfiguration(scope: Scope, input: CreateImageInput): ImageConfiguration {
-  checkBaseImage(scope, input.baseImageArn, input.baseImageVersion);
-  checkArtifactUri(input.codeArtifactUri);
-  checkEnvironment(input.environmentVariables);
-  checkHooks(input.hooks);
-  const connectors = input.egressNetworkConnectors;
-  for (const arn of connectors ?? []) checkConnector(scope.region, "egress", arn);
+function newVersion(
+  { clock, cpuTarget }: ImageOperationsDeps,
+  { account, region }: Scope,
+  imageName: string,
+  input: ImageConfigurationInput,
+): NewImageVersion {
+  const now = clock.now();
   return {
-    codeArtifactUri: input.codeArtifactUri,
-    baseImageArn: input.baseImageArn,
-    baseImageVersion: MANAGED_IMAGE_VERSION,
-    buildRoleArn: input.buildRoleArn,
-    description: input.description ?? null,
-    logging: input.logging ?? null,
-    egressNetworkConnectors: connectors ?? [managedConnectorArn(scope.region, "INTERNET_EGRESS")],
-    cpuConfigurations: input.cpuConfigurations ?? null,
-    memoryMiB: resolveMemory(input),
-    additionalOsCapabilities: input.additionalOsCapabilities ?? null,
-    hooks: input.hooks ?? null,
-    environmentVariables: input.environmentVariables ?? null,
+    account,
+    region,
+    imageName,
+    imageArn: imageArnOf({ account, region }, imageName),
+    configuration: resolveConfiguration({ account, region }, cpuTarget, input),
+    state: "PENDING",
+    status: "INACTIVE",
+    stateReason: null,
+    buildId: randomUUID(),
+    cpuTarget,
+    buildAttempts: 0,
+    sizes: null,
+    createdAt: now,
+    updatedAt: now,
   };
 }
 
-function resolveMemory({ memoryMiB = DEFAULT_BASELINE_MIB, baseImageArn }: CreateImageInput) {
-  if (sizeClassOf(memoryMiB) !== undefined) return memoryMiB;
-  const offered = SIZE_CLASSES.map(({ baselineMiB }) => baselineMiB).join(", ");
-  throw new ServiceError(
-    "VALIDATION_FAILED",
-    `The requested memory size of ${memoryMiB} MiB is not supported by base MicroVM image ${baseImageArn}. Supported memory sizes in MiB are: [${offered}].`,
-  );
-}
-
-function checkArtifactUri(uri: string): void {
-  if (/^s3:\/\/[^/]+\/.+$/.test(uri)) return;
-  throw new ServiceError("VALIDATION_FAILED", `Code artifact is not an S3 object URI: ${uri}`);
-}
-
-function checkEnvironment(variables: CreateImageInput["environmentVariables"]): void {
-  if (variables === undefined || !("AWS_REGION" in variables)) return;
-  throw new ServiceError("VALIDATION_FAILED", "Environment variable key 'AWS_REGION' is reserved");
-}
-
-function checkHooks(hooks: Hooks | undefined): void {
-  const { run, resume, suspend, terminate } = hooks?.microvmHooks ?? {};
-  const { ready, validate } = hooks?.microvmImageHooks ?? {};
-  const hasRuntimeHook = [run, resume, suspend, terminate].includes("ENABLED");
-  if (hasRuntimeHook && ready !== "ENABLED") {
-    throw new ServiceError(
-      "VALIDATION_FAILED",
-      "The ready (/ready) MicroVM image hook must be enabled when any MicroVM lifecycle hook (run, resume, suspend, or terminate) is enabled. " +
-        "Its answer tells that the application has initialized, so that the snapshot is taken in a ready state.",
-    );
-  }
-  const hasAnyHook = hasRuntimeHook || [ready, validate].includes("ENABLED");
-  if (hooks?.port !== undefined && !hasAnyHook) {
-    throw new ServiceError(
-      "VALIDATION_FAILED",
-      "A hook port can only be set when at least one hook is enabled.",
-    );
-  }
+/** The image of a first version. */
+function newImage(version: NewImageVersion, tags: ImageRecord["tags"]): ImageRecord {
+  const { account, region, imageName, imageArn, createdAt, updatedAt } = version;
+  return {
+    account,
+    region,
+    name: imageName,
+    imageArn,
+    imageId: randomUUID(),
+    state: "CREATING",
+    latestActiveImageVersion: null,
+    latestFailedImageVersion: null,
+    tags,
+    createdAt,
+    updatedAt,
+  };
 }

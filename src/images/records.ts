@@ -74,6 +74,13 @@ export interface ImageConfiguration {
   readonly environmentVariables: Readonly<Record<string, string>> | null;
 }
 
+/** A kind of processor that versions are built for, in the service's terms. */
+export interface CpuTarget {
+  readonly architecture: "ARM_64" | "X86_64";
+  readonly chipset: string;
+  readonly chipsetGeneration: string;
+}
+
 export interface ImageVersionRecord extends Scope {
   readonly imageName: string;
   readonly imageArn: string;
@@ -85,6 +92,7 @@ export interface ImageVersionRecord extends Scope {
   /** Why the build failed; null otherwise. */
   readonly stateReason: string | null;
   readonly buildId: string;
+  readonly cpuTarget: CpuTarget;
   /** How often the build was started; more than once when the service ended during it. */
   readonly buildAttempts: number;
   readonly sizes: SnapshotSizes | null;
@@ -97,4 +105,17 @@ export interface SnapshotSizes {
   readonly memorySnapshotSizeInBytes: number;
   readonly codeInstallSizeInBytes: number;
   readonly diskSnapshotSizeInBytes: number;
+}
+
+export type BuildState = "PENDING" | "IN_PROGRESS" | "SUCCESSFUL" | "FAILED";
+
+/** The build of a version for one CPU target. */
+export interface BuildRecord extends CpuTarget {
+  readonly imageArn: string;
+  readonly imageVersion: string;
+  readonly buildId: string;
+  readonly buildState: BuildState;
+  readonly stateReason: string | null;
+  readonly sizes: SnapshotSizes | null;
+  readonly createdAt: number;
 }

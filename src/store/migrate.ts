@@ -3,6 +3,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ServiceError } from "../errors.ts";
 import { initial } from "./migrations/0001-initial.ts";
+import { imageVersions } from "./migrations/0002-image-versions.ts";
 import { networkConnectors } from "./migrations/0010-network-connectors.ts";
 import { inTransaction, numberOf } from "./sqlite-database.ts";
 
@@ -13,7 +14,7 @@ export interface Migration {
 }
 
 /** Every migration, in order. Released ones never change. Numbers may leave gaps, to be filled later. */
-export const MIGRATIONS: readonly Migration[] = [initial, networkConnectors];
+export const MIGRATIONS: readonly Migration[] = [initial, imageVersions, networkConnectors];
 
 /** Applies the migrations that `db` lacks. Throws SETUP_FAILED for a database that a newer torpor made. */
 export function migrate(db: DatabaseSync, file: string, migrations = MIGRATIONS): void {

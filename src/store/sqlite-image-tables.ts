@@ -3,6 +3,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ServiceError } from "../errors.ts";
 import type {
+  CpuTarget,
   ImageConfiguration,
   ImageRecord,
   ImageState,
@@ -33,16 +34,27 @@ export interface ImageTables {
   existingImage(scope: Scope, name: string): ImageRecord;
   /** Oldest first. */
   versions(scope: Scope, name: string): ImageVersionRecord[];
-  /** What a create call returned: the image with its first version. */
+  version(scope: Scope, name: string, imageVersion: string): ImageVersionRecord | undefined;
+  /** What a create call returned: the image with its first version, or the oldest one left. */
   createdAs(imageId: string): ImageWithVersion;
+  countImages(scope: Scope): number;
+  findBuild(buildId: string): ImageVersionRecord | undefined;
   /** Throws NOT_FOUND. */
   versionOfBuild(buildId: string): ImageVersionRecord;
   insert(created: ImageWithVersion): void;
+  insertVersion(version: ImageVersionRecord): void;
+  /** A number no version of the image ever had. */
+  nextVersionNumber(image: ImageRecord): number;
+  /** Writes what of a record can change. */
+  writeVersion(version: ImageVersionRecord): ImageVersionRecord;
+  /** Writes what of a record can change. */
+  writeImage(image: ImageRecord): ImageRecord;
   /** Writes `version`, whose state is the one before, in its new state. Throws CONFLICT. */
   moveVersion(version: ImageVersionRecord, to: ImageVersionState): ImageVersionRecord;
   /** Writes `image`, whose state is the one before, in its new state. Throws CONFLICT. */
   moveImage(image: ImageRecord, to: ImageState): ImageRecord;
   remove(scope: Scope, name: string): void;
+  removeVersion(buildId: string): void;
 }
 
 /** The statements on `images` and `image_versions`. */
@@ -50,7 +62,15 @@ export function imageTables(db: DatabaseSync): ImageTables {
   return { ...lookups(db), ...changes(db) };
 }
 
-type Lookups = "image" | "existingImage" | "versions" | "createdAs" | "versionOfBuild";
+type Lookups =
+  | "image"
+  | "existingImage"
+  | "version"
+  | "versions"
+  | "createdAs"
+  | "countImages"
+  | "findBuild"
+  | "versionOfBuild";
 
 function lookups(db: DatabaseSync): Pick<ImageTables, Lookups> {
   const byName = db.prepare(`${SELECT_IMAGE} WHERE account = ? AND region = ? AND name = ?`);
@@ -59,15 +79,32 @@ function lookups(db: DatabaseSync): Pick<ImageTables, Lookups> {
     `${SELECT_VERSION} WHERE account = ? AND region = ? AND image_name = ? ORDER BY version_number`,
   );
   const byBuild = db.prepare(`${SELECT_VERSION} WHERE build_id = ?`);
+  const byVersion = db.prepare(
+    `${SELECT_VERSION} WHERE account = ? AND region = ? AND image_name = ? AND image_version = ?`,
+  );
+  const count = db.prepare(
+    "SELECT count(*) AS images FROM images WHERE account = ? AND region = ?",
+  );
   const image = ({ account, region }: Scope, name: string) => {
     const row = byName.get(account, region, name);
     return row && imageFromRow(row);
   };
   const versions = ({ account, region }: Scope, name: string) =>
     ofImage.all(account, region, name).map(versionFromRow);
+  const findBuild = (buildId: string) => {
+    const row = byBuild.get(buildId);
+    return row && versionFromRow(row);
+  };
   return {
     image,
     versions,
+    version({ account, region }, name, imageVersion) {
+      const row = byVersion.get(account, region, name, imageVersion);
+      return row && versionFromRow(row);
+    },
+    countImages({ account, region }) {
+      return numberOf(count.get(account, region) ?? {}, "images");
+    },
     existingImage(scope, name) {
       const found = image(scope, name);
       if (found !== undefined) return found;
@@ -81,9 +118,10 @@ function lookups(db: DatabaseSync): Pick<ImageTables, Lookups> {
         throw new TypeError(`Image ${imageId} of a client token has no row`);
       return { image: found, version };
     },
+    findBuild,
     versionOfBuild(buildId) {
-      const row = byBuild.get(buildId);
-      if (row !== undefined) return versionFromRow(row);
+      const version = findBuild(buildId);
+      if (version !== undefined) return version;
       throw new ServiceError("NOT_FOUND", `Build not found: ${buildId}`);
     },
   };
@@ -91,30 +129,45 @@ function lookups(db: DatabaseSync): Pick<ImageTables, Lookups> {
 
 function changes(db: DatabaseSync): Omit<ImageTables, Lookups> {
   const sql = changeStatements(db);
+  const writeVersion = (version: ImageVersionRecord) => {
+    const { state, status, stateReason, buildAttempts, updatedAt, buildId } = version;
+    const sizes = toJson(version.sizes);
+    sql.updateVersion.run(state, status, stateReason, buildAttempts, sizes, updatedAt, buildId);
+    return version;
+  };
+  const writeImage = (image: ImageRecord) => {
+    const { latestActiveImageVersion: active, latestFailedImageVersion: failed } = image;
+    const { state, updatedAt, imageId } = image;
+    sql.updateImage.run(state, active, failed, toJson(image.tags), updatedAt, imageId);
+    return image;
+  };
   return {
+    writeVersion,
+    writeImage,
     insert({ image, version }) {
       insertImage(sql, image);
       insertVersion(sql, version);
     },
+    insertVersion: (version) => insertVersion(sql, version),
+    nextVersionNumber({ imageId }) {
+      return numberOf(sql.takeNumber.get(imageId) ?? {}, "last_version_number");
+    },
     moveVersion(version, to) {
-      const { imageName, imageVersion, state, stateReason, status, updatedAt } = version;
+      const { imageName, imageVersion, state } = version;
       if (!canMoveVersion(state, to))
         throw conflict(`version ${imageVersion} of image "${imageName}"`, state, to);
-      const sizes = toJson(version.sizes);
-      const { buildAttempts, buildId } = version;
-      sql.updateVersion.run(to, status, stateReason, buildAttempts, sizes, updatedAt, buildId);
-      return { ...version, state: to };
+      return writeVersion({ ...version, state: to });
     },
     moveImage(image, to) {
-      const { name, imageId, state, updatedAt } = image;
-      if (!canMoveImage(state, to)) throw conflict(`image "${name}"`, state, to);
-      const { latestActiveImageVersion: active, latestFailedImageVersion: failed } = image;
-      sql.updateImage.run(to, active, failed, updatedAt, imageId);
-      return { ...image, state: to };
+      if (!canMoveImage(image.state, to)) throw conflict(`image "${image.name}"`, image.state, to);
+      return writeImage({ ...image, state: to });
     },
     remove({ account, region }, name) {
       sql.removeVersions.run(account, region, name);
       sql.removeImage.run(account, region, name);
+    },
+    removeVersion(buildId) {
+      sql.removeVersion.run(buildId);
     },
   };
 }
@@ -129,17 +182,21 @@ function changeStatements(db: DatabaseSync) {
     ),
     insertVersion: db.prepare(
       `INSERT INTO image_versions (account, region, image_name, version_number, image_version, image_arn, configuration,
-        state, status, state_reason, build_id, build_attempts, sizes, created_at, updated_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        state, status, state_reason, build_id, cpu_target, build_attempts, sizes, created_at, updated_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     updateImage: db.prepare(
-      `UPDATE images SET state = ?, latest_active_image_version = ?, latest_failed_image_version = ?, updated_at = ?
+      `UPDATE images SET state = ?, latest_active_image_version = ?, latest_failed_image_version = ?, tags = ?, updated_at = ?
         WHERE image_id = ?`,
     ),
     updateVersion: db.prepare(
       `UPDATE image_versions SET state = ?, status = ?, state_reason = ?, build_attempts = ?, sizes = ?, updated_at = ?
         WHERE build_id = ?`,
     ),
+    takeNumber: db.prepare(
+      "UPDATE images SET last_version_number = last_version_number + 1 WHERE image_id = ? RETURNING last_version_number",
+    ),
+    removeVersion: db.prepare("DELETE FROM image_versions WHERE build_id = ?"),
     removeVersions: db.prepare(
       "DELETE FROM image_versions WHERE account = ? AND region = ? AND image_name = ?",
     ),
@@ -180,6 +237,7 @@ function insertVersion(sql: ChangeStatements, version: ImageVersionRecord): void
     version.status,
     version.stateReason,
     version.buildId,
+    toJson(version.cpuTarget),
     version.buildAttempts,
     toJson(version.sizes),
     version.createdAt,
@@ -217,6 +275,7 @@ export function versionFromRow(row: Row): ImageVersionRecord {
     status: textOf(row, "status") as ImageVersionStatus,
     stateReason: textOrNull(row, "state_reason"),
     buildId: textOf(row, "build_id"),
+    cpuTarget: jsonOf(row, "cpu_target") as CpuTarget,
     buildAttempts: numberOf(row, "build_attempts"),
     sizes: jsonOrNull(row, "sizes") as SnapshotSizes | null,
     createdAt: numberOf(row, "created_at"),

@@ -12,6 +12,7 @@ import {
   SELECT_VERSION,
   versionFromRow,
 } from "./sqlite-image-tables.ts";
+import { updatedAs, versionWrites } from "./sqlite-image-versions.ts";
 import { type TokenTable, tokenTable } from "./sqlite-tokens.ts";
 import type { BuildOutcome, ImageStore, ImageWithVersion } from "./store.ts";
 
@@ -19,7 +20,11 @@ import type { BuildOutcome, ImageStore, ImageWithVersion } from "./store.ts";
 export function sqliteImages(db: DatabaseSync): ImageStore {
   const tables = imageTables(db);
   const tokens = tokenTable(db);
-  return { ...reads(db, tables, tokens), ...writes(db, tables, tokens) };
+  return {
+    ...reads(db, tables, tokens),
+    ...writes(db, tables, tokens),
+    ...versionWrites(db, tables, tokens),
+  };
 }
 
 type Reads =
@@ -27,9 +32,11 @@ type Reads =
   | "get"
   | "getVersion"
   | "listVersions"
+  | "pageVersions"
   | "findActiveVersion"
   | "list"
   | "listUnfinishedBuilds"
+  | "listDeletingVersions"
   | "listDeleting";
 
 function reads(db: DatabaseSync, tables: ImageTables, tokens: TokenTable): Pick<ImageStore, Reads> {
@@ -37,19 +44,28 @@ function reads(db: DatabaseSync, tables: ImageTables, tokens: TokenTable): Pick<
   return {
     async findByToken(scope, token) {
       return reading(() => {
-        const imageId = tokens.find(scope, token);
-        return imageId === undefined ? undefined : tables.createdAs(imageId);
+        const made = tokens.find(scope, token);
+        if (made === undefined) return undefined;
+        const isUpdate = token.operation === "UpdateMicrovmImage";
+        return isUpdate ? updatedAs(tables, made) : tables.createdAs(made);
       });
     },
     async get(scope, name) {
       return reading(() => tables.image(scope, name));
     },
-    async getVersion({ account, region }, name, imageVersion) {
-      const row = reading(() => sql.version.get(account, region, name, imageVersion));
-      return row && versionFromRow(row);
+    async getVersion(scope, name, imageVersion) {
+      return reading(() => tables.version(scope, name, imageVersion));
     },
     async listVersions(scope, name) {
       return reading(() => tables.versions(scope, name));
+    },
+    async pageVersions({ account, region }, name, page) {
+      const before = parseVersionKey(page.after);
+      const limit = page.maxResults + 1;
+      const rows = reading(() => sql.versions.all(account, region, name, before, limit));
+      const items = rows.slice(0, page.maxResults).map(versionFromRow);
+      const next = rows.length > items.length ? (items.at(-1)?.imageVersion ?? null) : null;
+      return { items, next };
     },
     async findActiveVersion({ account, region }, name, imageVersion) {
       const wanted = imageVersion ?? null;
@@ -65,6 +81,9 @@ function reads(db: DatabaseSync, tables: ImageTables, tokens: TokenTable): Pick<
     async listUnfinishedBuilds() {
       return reading(() => sql.unfinished.all().map(versionFromRow));
     },
+    async listDeletingVersions() {
+      return reading(() => sql.deletingVersions.all().map(versionFromRow));
+    },
     async listDeleting() {
       return reading(() => sql.deleting.all().map(imageFromRow));
     },
@@ -75,12 +94,12 @@ function writes(
   db: DatabaseSync,
   tables: ImageTables,
   tokens: TokenTable,
-): Omit<ImageStore, Reads> {
+): Omit<ImageStore, Reads | keyof ReturnType<typeof versionWrites>> {
   const liveMicrovm = db.prepare(
     "SELECT 1 FROM microvms WHERE account = ? AND region = ? AND image_name = ? AND state <> 'TERMINATED' LIMIT 1",
   );
   return {
-    async create(created, token) {
+    async create(created, token, maxImages = Infinity) {
       return inTransaction(db, () => {
         const { image } = created;
         const original = token === null ? undefined : tokens.find(image, token);
@@ -91,9 +110,20 @@ function writes(
             `A MicroVM image with the name '${image.name}' already exists in this account`,
           );
         }
+        if (tables.countImages(image) >= maxImages)
+          throw new ServiceError(
+            "QUOTA_EXCEEDED",
+            "The limit of MicroVM images has been reached for this account.",
+          );
         tables.insert(created);
         if (token !== null) tokens.add(image, token, image.imageId);
         return created;
+      });
+    },
+    async changeTags(scope, name, change) {
+      return inTransaction(db, () => {
+        const image = tables.existingImage(scope, name);
+        return tables.writeImage({ ...image, tags: change(image.tags) });
       });
     },
     async startBuild(buildId, at) {
@@ -143,6 +173,7 @@ function writes(
         if (!canMoveImage(image.state, "DELETED"))
           throw new ServiceError("CONFLICT", `Cannot remove image "${name}": it is ${image.state}`);
         tokens.removeOf(image.imageId);
+        for (const { buildId } of tables.versions(scope, name)) tokens.removeOf(buildId);
         tables.remove(scope, name);
       });
     },
@@ -181,8 +212,9 @@ function finish(
 
 function readStatements(db: DatabaseSync) {
   return {
-    version: db.prepare(
-      `${SELECT_VERSION} WHERE account = ? AND region = ? AND image_name = ? AND image_version = ?`,
+    versions: db.prepare(
+      `${SELECT_VERSION} WHERE account = ? AND region = ? AND image_name = ? AND version_number < ?
+        ORDER BY version_number DESC LIMIT ?`,
     ),
     active: db.prepare(
       `${SELECT_VERSION} WHERE account = $account AND region = $region AND image_name = $name
@@ -196,6 +228,15 @@ function readStatements(db: DatabaseSync) {
     unfinished: db.prepare(
       `${SELECT_VERSION} WHERE state IN ('PENDING', 'IN_PROGRESS') ORDER BY created_at, build_id`,
     ),
+    deletingVersions: db.prepare(`${SELECT_VERSION} WHERE state = 'DELETING'`),
     deleting: db.prepare(`${SELECT_IMAGE} WHERE state = 'DELETING'`),
   };
+}
+
+/** Versions below it come next. The page key is the version itself. */
+function parseVersionKey(key: string | null): number {
+  if (key === null) return Number.MAX_SAFE_INTEGER;
+  const match = /^(\d{1,15})\.0$/.exec(key);
+  if (match === null) throw new ServiceError("VALIDATION_FAILED", "The page key is not valid");
+  return Number(match[1]);
 }

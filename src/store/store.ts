@@ -1,7 +1,12 @@
 // What the control plane remembers, in the domain's words. Every method is one transaction: on rejection nothing was
 // written, on return it is durable. Asynchronous throughout, so that a store may live on another machine.
 
-import type { ImageRecord, ImageVersionRecord, SnapshotSizes } from "../images/records.ts";
+import type {
+  ImageRecord,
+  ImageVersionRecord,
+  ImageVersionStatus,
+  SnapshotSizes,
+} from "../images/records.ts";
 import type { MicrovmFilter, Page, PageRequest } from "../microvms/operations.ts";
 import type { MicrovmRecord, Scope } from "../microvms/records.ts";
 import type { MicrovmState } from "../microvms/state.ts";
@@ -10,7 +15,11 @@ import type { ConnectorStore } from "./connector-store.ts";
 /** Use of a client token: the same token with the same parameters means the same request (spec: 2.7). */
 export interface TokenUse {
   readonly operation:
-    "RunMicrovm" | "CreateMicrovmImage" | "CreateNetworkConnector" | "UpdateNetworkConnector";
+    | "RunMicrovm"
+    | "CreateMicrovmImage"
+    | "UpdateMicrovmImage"
+    | "CreateNetworkConnector"
+    | "UpdateNetworkConnector";
   readonly token: string;
   readonly parametersHash: string;
 }
@@ -72,9 +81,29 @@ export type BuildOutcome =
   | { readonly succeeded: true; readonly sizes: SnapshotSizes }
   | { readonly succeeded: false; readonly reason: string };
 
+/** A version whose number the store gives. */
+export type NewImageVersion = Omit<ImageVersionRecord, "imageVersion">;
+
 export interface ImageStore {
-  /** Records an image and its first version. Rejects VALIDATION_FAILED for a name in use, CONFLICT as `MicrovmStore.create`. */
-  create(created: ImageWithVersion, token: TokenUse | null): Promise<ImageWithVersion>;
+  /**
+   * Records an image and its first version. Rejects VALIDATION_FAILED for a name in use, QUOTA_EXCEEDED when the account
+   * has `maxImages` in the region, CONFLICT as `MicrovmStore.create`.
+   */
+  create(
+    created: ImageWithVersion,
+    token: TokenUse | null,
+    maxImages?: number,
+  ): Promise<ImageWithVersion>;
+  /**
+   * Records a version with the next number; its image becomes UPDATING. Numbers of versions that are gone do not come back.
+   * Rejects NOT_FOUND, VALIDATION_FAILED unless the image is at rest, QUOTA_EXCEEDED when it has `maxVersions`, CONFLICT
+   * as `MicrovmStore.create`.
+   */
+  update(
+    version: NewImageVersion,
+    token: TokenUse | null,
+    maxVersions?: number,
+  ): Promise<ImageWithVersion>;
   /** What the token made before, if it still exists. Rejects CONFLICT when it was used with other parameters. */
   findByToken(scope: Scope, token: TokenUse): Promise<ImageWithVersion | undefined>;
   get(scope: Scope, name: string): Promise<ImageRecord | undefined>;
@@ -83,7 +112,10 @@ export interface ImageStore {
     name: string,
     imageVersion: string,
   ): Promise<ImageVersionRecord | undefined>;
+  /** All of them, oldest first. */
   listVersions(scope: Scope, name: string): Promise<ImageVersionRecord[]>;
+  /** Newest first. Rejects VALIDATION_FAILED for a page key that is none. */
+  pageVersions(scope: Scope, name: string, page: PageRequest): Promise<Page<ImageVersionRecord>>;
   /** The version, or the latest when none is named, if it can be run: SUCCESSFUL and ACTIVE, its image not being deleted. */
   findActiveVersion(
     scope: Scope,
@@ -92,6 +124,12 @@ export interface ImageStore {
   ): Promise<ImageVersionRecord | undefined>;
   /** By name. */
   list(scope: Scope, page: PageRequest): Promise<Page<ImageRecord>>;
+  /** Replaces an image's tags by what `change`, which is pure and may throw, makes of them. Rejects NOT_FOUND. */
+  changeTags(
+    scope: Scope,
+    name: string,
+    change: (tags: ImageRecord["tags"]) => ImageRecord["tags"],
+  ): Promise<ImageRecord>;
   /** Versions PENDING or IN_PROGRESS, oldest first. */
   listUnfinishedBuilds(): Promise<ImageVersionRecord[]>;
   /** PENDING → IN_PROGRESS, one more attempt. Rejects CONFLICT in any other state. */
@@ -101,8 +139,36 @@ export interface ImageStore {
   /** Ends a build: the version becomes SUCCESSFUL and ACTIVE or FAILED, its image follows. Rejects CONFLICT when it had ended. */
   finishBuild(buildId: string, outcome: BuildOutcome, at: number): Promise<ImageWithVersion>;
   /**
-   * → DELETING; an image that is DELETING stays so. Rejects NOT_FOUND, and VALIDATION_FAILED while it is built or has
-   * microVMs that are not TERMINATED.
+   * Lets a version be run or not; the image's latest active version follows. Rejects NOT_FOUND, CONFLICT unless the image
+   * is at rest, VALIDATION_FAILED for a version that was not built.
+   */
+  setVersionStatus(
+    scope: Scope,
+    name: string,
+    imageVersion: string,
+    status: ImageVersionStatus,
+    at: number,
+  ): Promise<ImageVersionRecord>;
+  /**
+   * Version → DELETING, its image → UPDATING until the version is removed; a version that is DELETING stays so. Rejects
+   * NOT_FOUND, CONFLICT unless the image is at rest, VALIDATION_FAILED for the only version and for one with microVMs that
+   * are not TERMINATED.
+   */
+  beginDeleteVersion(
+    scope: Scope,
+    name: string,
+    imageVersion: string,
+    at: number,
+  ): Promise<ImageVersionRecord>;
+  /** Version DELETING → DELETE_FAILED; its image is at rest again. */
+  failDeleteVersion(buildId: string, at: number): Promise<void>;
+  /** Forgets a DELETING version and its token; its image is at rest again. Safe to call twice. */
+  removeVersion(buildId: string, at: number): Promise<void>;
+  /** Versions in DELETING, of all accounts and regions. */
+  listDeletingVersions(): Promise<ImageVersionRecord[]>;
+  /**
+   * → DELETING; an image that is DELETING stays so. Rejects NOT_FOUND, and VALIDATION_FAILED while it is built, while a
+   * version of it is deleted, or when it has microVMs that are not TERMINATED.
    */
   beginDelete(scope: Scope, name: string, at: number): Promise<ImageRecord>;
   /** DELETING → DELETE_FAILED. */

@@ -1,26 +1,23 @@
-// Image operations (spec: section 2.4).
+// Operations on images (spec: section 2.4).
 
-import { openCursor, sealCursor } from "../cursor.ts";
 import {
   createMicrovmImage,
   imageInput,
-  imageVersionInput,
   listMicrovmImages,
+  updateMicrovmImage,
 } from "../schemas.ts";
 import {
   createdImageWire,
   deletedImageWire,
   imageSummaryWire,
-  imageVersionWire,
   imageWire,
+  updatedImageWire,
 } from "../wire.ts";
-import { route, unimplemented, type Route } from "./route.ts";
+import { answerPage } from "./listing.ts";
+import { route, type Route } from "./route.ts";
 
 const IMAGES = "/2025-09-09/microvm-images";
 const IMAGE = `${IMAGES}/{imageIdentifier}`;
-const VERSIONS = `${IMAGE}/versions`;
-const VERSION = `${VERSIONS}/{imageVersion}`;
-const MANAGED_IMAGES = "/2025-09-09/managed-microvm-images";
 
 export const imageRoutes: readonly Route[] = [
   route({
@@ -40,15 +37,14 @@ export const imageRoutes: readonly Route[] = [
     path: IMAGES,
     query: ["maxResults", "nextToken", "nameFilter"],
     input: listMicrovmImages,
-    handle: async ({ images, cursorKey }, scope, { maxResults, nextToken, nameFilter }) => {
-      const binding = { operation: "ListMicrovmImages", scope, filter: { nameFilter } };
-      const after = openCursor(cursorKey, binding, nextToken);
-      const page = await images.list(scope, { maxResults, after }, nameFilter);
-      return {
-        items: page.items.map(imageSummaryWire),
-        nextToken: sealCursor(cursorKey, binding, page.next),
-      };
-    },
+    handle: ({ images, cursorKey }, scope, { nameFilter, ...page }) =>
+      answerPage(
+        cursorKey,
+        { operation: "ListMicrovmImages", scope, filter: { nameFilter } },
+        page,
+        (request) => images.list(scope, request, nameFilter),
+        imageSummaryWire,
+      ),
   }),
   route({
     operation: "GetMicrovmImage",
@@ -59,6 +55,16 @@ export const imageRoutes: readonly Route[] = [
       imageWire(await images.get(scope, input.imageIdentifier)),
   }),
   route({
+    operation: "UpdateMicrovmImage",
+    method: "PUT",
+    path: IMAGE,
+    input: updateMicrovmImage,
+    handle: async ({ images }, scope, input) => {
+      const { image, version } = await images.update(scope, input);
+      return updatedImageWire(image, version);
+    },
+  }),
+  route({
     operation: "DeleteMicrovmImage",
     method: "DELETE",
     path: IMAGE,
@@ -66,24 +72,4 @@ export const imageRoutes: readonly Route[] = [
     handle: async ({ images }, scope, input) =>
       deletedImageWire(await images.delete(scope, input.imageIdentifier)),
   }),
-  route({
-    operation: "GetMicrovmImageVersion",
-    method: "GET",
-    path: VERSION,
-    input: imageVersionInput,
-    handle: async ({ images }, scope, input) =>
-      imageVersionWire(await images.getVersion(scope, input.imageIdentifier, input.imageVersion)),
-  }),
-  unimplemented("UpdateMicrovmImage", "PUT", IMAGE),
-  unimplemented("ListMicrovmImageVersions", "GET", VERSIONS),
-  unimplemented("UpdateMicrovmImageVersion", "PATCH", VERSION),
-  unimplemented("DeleteMicrovmImageVersion", "DELETE", VERSION),
-  unimplemented("ListMicrovmImageBuilds", "GET", `${VERSION}/builds`),
-  unimplemented("GetMicrovmImageBuild", "GET", `${VERSION}/builds/{buildId}`),
-  unimplemented("ListManagedMicrovmImages", "GET", MANAGED_IMAGES),
-  unimplemented(
-    "ListManagedMicrovmImageVersions",
-    "GET",
-    `${MANAGED_IMAGES}/{imageIdentifier}/versions`,
-  ),
 ];

@@ -31,7 +31,9 @@ export interface Route {
   readonly path: string;
   /** Query parameters that are members of the input. */
   readonly query: readonly string[];
-  /** Status of a success. */
+  /** Query parameters that may be given several times; as members of the input they are lists. */
+  readonly queryLists: readonly string[];
+  /** Status of a success; 204 has no body. */
   readonly status: number;
   /** Undefined for operations of the service that torpor does not implement yet. */
   readonly answer:
@@ -41,6 +43,7 @@ export interface Route {
 
 interface RouteDefinition<T> extends Pick<Route, "operation" | "method" | "path"> {
   readonly query?: readonly string[];
+  readonly queryLists?: readonly string[];
   readonly status?: number;
   readonly input: z.ZodType<T>;
   readonly handle: (deps: RouteDeps, scope: Scope, input: T) => Promise<object>;
@@ -48,10 +51,11 @@ interface RouteDefinition<T> extends Pick<Route, "operation" | "method" | "path"
 
 /** A route that checks its input against the schema before it calls its handler. */
 export function route<T>(definition: RouteDefinition<T>): Route {
-  const { input, handle, query = [], status = 200, ...place } = definition;
+  const { input, handle, query = [], queryLists = [], status = 200, ...place } = definition;
   return {
     ...place,
     query,
+    queryLists,
     status,
     answer: (deps, scope, raw) => handle(deps, scope, parseInput(input, raw)),
   };
@@ -59,5 +63,5 @@ export function route<T>(definition: RouteDefinition<T>): Route {
 
 /** An operation of the service that is known but answers 501. */
 export function unimplemented(operation: string, method: Route["method"], path: string): Route {
-  return { operation, method, path, query: [], status: 501, answer: undefined };
+  return { operation, method, path, query: [], queryLists: [], status: 501, answer: undefined };
 }

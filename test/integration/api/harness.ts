@@ -10,6 +10,7 @@ import { STSClient } from "@aws-sdk/client-sts";
 import type { RateLimiter } from "../../../src/api/rate-limit.ts";
 import type { ApiLimits, ApiServer } from "../../../src/api/server.ts";
 import { createApiServer } from "../../../src/api/server.ts";
+import { managedImages, managedImageVersions } from "../../../src/images/managed.ts";
 import type { ConnectorOperations } from "../../../src/connectors/operations.ts";
 import type { ImageOperations } from "../../../src/images/operations.ts";
 import { ServiceError } from "../../../src/errors.ts";
@@ -18,6 +19,7 @@ import type { MicrovmOperations } from "../../../src/microvms/operations.ts";
 import type { TokenClaims } from "../../../src/tokens/tokens.ts";
 import {
   ACCOUNT,
+  buildRecord,
   imageRecord,
   imageVersionRecord,
   microvmRecord,
@@ -128,6 +130,13 @@ function fakeImages(calls: DomainCall[]): ImageOperations {
         version: imageVersionRecord({ state: "PENDING" }),
       };
     },
+    async update(_scope, input) {
+      calls.push(["update", input]);
+      return {
+        image: imageRecord({ state: "UPDATING" }),
+        version: imageVersionRecord({ state: "PENDING", imageVersion: "2.0" }),
+      };
+    },
     async get(_scope, imageArn) {
       calls.push(["get", imageArn]);
       return imageRecord();
@@ -143,6 +152,44 @@ function fakeImages(calls: DomainCall[]): ImageOperations {
     async delete(_scope, imageArn) {
       calls.push(["delete", imageArn]);
       return imageRecord({ state: "DELETING" });
+    },
+    async listVersions(_scope, imageArn, page) {
+      calls.push(["listVersions", imageArn, page]);
+      return { items: [imageVersionRecord()], next: null };
+    },
+    async setVersionStatus(_scope, imageArn, imageVersion, status) {
+      calls.push(["setVersionStatus", imageArn, imageVersion, status]);
+      return imageVersionRecord({ status });
+    },
+    async deleteVersion(_scope, imageArn, imageVersion) {
+      calls.push(["deleteVersion", imageArn, imageVersion]);
+      return imageVersionRecord({ state: "DELETING" });
+    },
+    async getBuild(_scope, imageArn, imageVersion, buildId) {
+      calls.push(["getBuild", imageArn, imageVersion, buildId]);
+      return buildRecord();
+    },
+    async listBuilds(_scope, imageArn, imageVersion, filter, page) {
+      calls.push(["listBuilds", imageArn, imageVersion, filter, page]);
+      return { items: [buildRecord()], next: null };
+    },
+    async listManaged(scope, page) {
+      calls.push(["listManaged", page]);
+      return { items: managedImages(scope), next: null };
+    },
+    async listManagedVersions(scope, imageArn, page) {
+      calls.push(["listManagedVersions", imageArn, page]);
+      return { items: managedImageVersions(scope, imageArn), next: null };
+    },
+    async getTags(_scope, imageArn) {
+      calls.push(["getTags", imageArn]);
+      return {};
+    },
+    async tag(_scope, imageArn, tags) {
+      calls.push(["tag", imageArn, tags]);
+    },
+    async untag(_scope, imageArn, keys) {
+      calls.push(["untag", imageArn, keys]);
     },
   };
 }

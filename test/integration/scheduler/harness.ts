@@ -27,6 +27,7 @@ export const ALL_HOOKS: Hooks = {
   },
   microvmImageHooks: { ready: "ENABLED" },
 };
+export const QUOTAS = { images: 8, versionsPerImage: 4 };
 export const POLICY: IdlePolicy = {
   maxIdleDurationSeconds: 60,
   suspendedDurationSeconds: 300,
@@ -72,7 +73,7 @@ export async function setUp(
       log: silentLog(),
       config: {
         terminatedRetentionHours: 24,
-        quotas: { memoryMiB: options.memoryMiB ?? 409_600, networkConnectors: 2 },
+        quotas: { ...QUOTAS, memoryMiB: options.memoryMiB ?? 409_600, networkConnectors: 2 },
       },
     });
   let domain: Domain = make();

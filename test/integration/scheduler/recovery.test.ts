@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ServiceError } from "../../../src/errors.ts";
 import { REASON_STATE_LOST, REASON_VMM_LOST } from "../../../src/scheduler/reclaim.ts";
-import { SCOPE, someImage } from "../../fixtures/domain-records.ts";
-import { ALL_HOOKS, eventually, POLICY, settle, setUp } from "./harness.ts";
+import { SCOPE, SIZES, someFurtherVersion, someImage } from "../../fixtures/domain-records.ts";
+import { ALL_HOOKS, APP, eventually, POLICY, settle, setUp } from "./harness.ts";
 
 describe("a restarted service", () => {
   test("adopts running microvms and serves them at once, calling no hook again", async () => {
@@ -283,5 +283,28 @@ describe("builds across restarts", () => {
     await it.restart(() => it.store.images.beginDelete(SCOPE, "app", 1).then(() => undefined));
     await eventually(async () => (await it.store.images.get(SCOPE, "app")) === undefined);
     assert.equal(it.host.count("removeImage"), 1);
+  });
+
+  test("the removal of a version is finished, and one that fails can be asked for again", async () => {
+    await using it = await setUp();
+    const { version } = await it.store.images.update(someFurtherVersion(), null);
+    await it.store.images.startBuild(version.buildId, 1);
+    await it.store.images.finishBuild(version.buildId, { succeeded: true, sizes: SIZES }, 2);
+    await it.restart(async () => {
+      await it.store.images.beginDeleteVersion(SCOPE, "app", "1.0", 3);
+    });
+    const versions = async () =>
+      (await it.store.images.listVersions(SCOPE, "app")).map(({ state }) => state);
+    await eventually(async () => (await versions()).length === 1);
+    assert.equal((await it.store.images.get(SCOPE, "app"))?.state, "UPDATED");
+
+    const next = await it.store.images.update(someFurtherVersion(), null);
+    await it.store.images.startBuild(next.version.buildId, 4);
+    await it.store.images.finishBuild(next.version.buildId, { succeeded: true, sizes: SIZES }, 5);
+    it.host.failNext("removeImage", new Error("no"));
+    await it.domain.images.deleteVersion(SCOPE, APP, "2");
+    await eventually(async () => (await versions()).includes("DELETE_FAILED"));
+    await it.domain.images.deleteVersion(SCOPE, APP, "2");
+    await eventually(async () => (await versions()).length === 1);
   });
 });

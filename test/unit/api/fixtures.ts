@@ -1,6 +1,6 @@
 // Records and inputs that the API tests share.
 
-import type { ImageRecord, ImageVersionRecord } from "../../../src/images/records.ts";
+import type { BuildRecord, ImageRecord, ImageVersionRecord } from "../../../src/images/records.ts";
 import type { MicrovmRecord } from "../../../src/microvms/records.ts";
 
 export const ACCOUNT = "000000000000";
@@ -88,10 +88,27 @@ export function imageVersionRecord(changes: Partial<ImageVersionRecord> = {}): I
     status: "ACTIVE",
     stateReason: null,
     buildId: "build-1",
+    cpuTarget: { architecture: "X86_64", chipset: "GENERIC", chipsetGeneration: "1" },
     buildAttempts: 1,
     sizes: null,
     createdAt: CREATED_AT,
     updatedAt: CREATED_AT,
+    ...changes,
+  };
+}
+
+export function buildRecord(changes: Partial<BuildRecord> = {}): BuildRecord {
+  const { imageArn, imageVersion, buildId, cpuTarget, stateReason, createdAt } =
+    imageVersionRecord();
+  return {
+    ...{ imageArn, imageVersion, buildId, stateReason, createdAt },
+    ...cpuTarget,
+    buildState: "SUCCESSFUL",
+    sizes: {
+      memorySnapshotSizeInBytes: 3000,
+      codeInstallSizeInBytes: 2000,
+      diskSnapshotSizeInBytes: 1000,
+    },
     ...changes,
   };
 }

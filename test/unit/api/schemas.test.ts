@@ -56,6 +56,36 @@ describe("createMicrovmImage", () => {
   });
 });
 
+describe("updateMicrovmImage", () => {
+  it("takes what createMicrovmImage takes, with the image for name and tags", () => {
+    const raw = {
+      imageIdentifier: IMAGE_ARN,
+      baseImageArn: BASE_ARN,
+      buildRoleArn: ROLE_ARN,
+      codeArtifact: { uri: "s3://code/flask.zip" },
+      resources: [{ minimumMemoryInMiB: 512 }],
+      clientToken: "t",
+      name: "ignored",
+      tags: { also: "ignored" },
+    };
+    assert.deepEqual(parseInput(schemas.updateMicrovmImage, raw), {
+      imageArn: IMAGE_ARN,
+      baseImageArn: BASE_ARN,
+      buildRoleArn: ROLE_ARN,
+      codeArtifactUri: "s3://code/flask.zip",
+      memoryMiB: 512,
+      clientToken: "t",
+    });
+  });
+
+  it("wants the three mandatory members each time", () => {
+    assert.throws(
+      () => parseInput(schemas.updateMicrovmImage, { imageIdentifier: IMAGE_ARN }),
+      /^ServiceError: 3 validation errors detected: .*'baseImageArn'.*'codeArtifact'.*'buildRoleArn'/,
+    );
+  });
+});
+
 describe("runMicrovm", () => {
   it("leaves out what the caller left out", () => {
     assert.deepEqual(parseInput(schemas.runMicrovm, { imageIdentifier: IMAGE_ARN }), {

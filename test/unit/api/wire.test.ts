@@ -3,11 +3,13 @@ import { describe, it } from "node:test";
 import {
   createdImageWire,
   deletedImageWire,
+  deletedVersionWire,
   imageSummaryWire,
   imageVersionWire,
   imageWire,
   microvmItemWire,
   microvmWire,
+  updatedImageWire,
 } from "../../../src/api/wire.ts";
 import {
   BASE_ARN,
@@ -138,6 +140,22 @@ describe("image wire forms", () => {
       tags: null,
       buildPhaseOverrides: null,
       roleConfiguration: null,
+    });
+  });
+
+  it("updatedImageWire is the same without tags", () => {
+    const image = imageRecord({ state: "UPDATING", tags: { team: "a" } });
+    const version = imageVersionRecord({ imageVersion: "2.0" });
+    const { tags: _tags, ...rest } = createdImageWire(image, version);
+    assert.deepEqual(updatedImageWire(image, version), rest);
+    assert.equal(rest.imageVersion, "2.0");
+  });
+
+  it("deletedVersionWire names image and version", () => {
+    assert.deepEqual(deletedVersionWire(imageVersionRecord({ state: "DELETING" })), {
+      imageIdentifier: IMAGE_ARN,
+      imageVersion: "1.0",
+      state: "DELETING",
     });
   });
 

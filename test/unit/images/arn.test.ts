@@ -1,11 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import {
-  canonicalVersion,
-  checkBaseImage,
-  imageArnOf,
-  parseImageArn,
-} from "../../../src/images/arn.ts";
+import { canonicalVersion, imageArnOf, parseImageArn } from "../../../src/images/arn.ts";
 import { SCOPE } from "../../fixtures/domain-records.ts";
 
 const ARN = "arn:aws:lambda:us-east-1:000000000000:microvm-image:my_App-1";
@@ -65,30 +60,6 @@ describe("parseImageArn", () => {
         message: `User is not authorized to perform: lambda:GetMicrovmImage on resource: ${foreign}`,
       });
     }
-  });
-});
-
-describe("checkBaseImage", () => {
-  const base = (name: string, region = "us-east-1") =>
-    `arn:aws:lambda:${region}:aws:microvm-image:${name}`;
-
-  test("knows the managed images of the region in their one version", () => {
-    for (const name of ["al2023-1", "debian-12"]) {
-      checkBaseImage(SCOPE, base(name), undefined);
-      checkBaseImage(SCOPE, base(name), "1");
-    }
-  });
-
-  test("refuses others in the service's words", () => {
-    assert.throws(() => checkBaseImage(SCOPE, base("al2023-1"), "7"), {
-      code: "VALIDATION_FAILED",
-      message: `No managed MicroVM Image with arn ${base("al2023-1")} and version 7 is available`,
-    });
-    for (const bad of [base("other"), base("al2023-1", "eu-west-1"), "al2023-1", ARN])
-      assert.throws(() => checkBaseImage(SCOPE, bad, undefined), { code: "VALIDATION_FAILED" });
-    assert.throws(() => checkBaseImage(SCOPE, base("al2023-1"), "1.0"), {
-      code: "VALIDATION_FAILED",
-    });
   });
 });
 

@@ -1,19 +1,18 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { resolveConfiguration } from "../../../src/images/create-operations.ts";
-import type { CreateImageInput } from "../../../src/images/operations.ts";
+import { resolveConfiguration } from "../../../src/images/configuration.ts";
+import type { ImageConfigurationInput } from "../../../src/images/operations.ts";
 import type { Hooks } from "../../../src/images/records.ts";
 import { managedConnectorArn } from "../../../src/microvms/connectors.ts";
-import { BASE_IMAGE_ARN, SCOPE } from "../../fixtures/domain-records.ts";
+import { BASE_IMAGE_ARN, CPU_TARGET, SCOPE } from "../../fixtures/domain-records.ts";
 
-const INPUT: CreateImageInput = {
-  name: "app",
+const INPUT: ImageConfigurationInput = {
   codeArtifactUri: "s3://bucket/dir/app.zip",
   baseImageArn: BASE_IMAGE_ARN,
   buildRoleArn: "arn:aws:iam::000000000000:role/build",
 };
-const resolve = (changes: Partial<CreateImageInput> = {}) =>
-  resolveConfiguration(SCOPE, { ...INPUT, ...changes });
+const resolve = (changes: Partial<ImageConfigurationInput> = {}) =>
+  resolveConfiguration(SCOPE, CPU_TARGET, { ...INPUT, ...changes });
 const refusal = (message: string) => ({ code: "VALIDATION_FAILED", message });
 
 describe("resolveConfiguration", () => {
@@ -83,5 +82,21 @@ describe("resolveConfiguration", () => {
     assert.throws(() => resolve({ hooks: { port: 9000 } }), { code: "VALIDATION_FAILED" });
     const hooks: Hooks = { port: 9000, microvmImageHooks: { validate: "ENABLED" } };
     assert.deepEqual(resolve({ hooks }).hooks, hooks);
+  });
+
+  test("keeps the version of the base image that was asked for", () => {
+    assert.equal(resolve({ baseImageVersion: "0" }).baseImageVersion, "0");
+    assert.throws(() => resolve({ baseImageVersion: "0.0" }), { code: "VALIDATION_FAILED" });
+  });
+
+  test("takes the host's architecture and refuses what it cannot run", () => {
+    const cpuConfigurations = [{ architecture: "X86_64" }];
+    assert.deepEqual(resolve({ cpuConfigurations }).cpuConfigurations, cpuConfigurations);
+    assert.throws(
+      () => resolve({ cpuConfigurations: [...cpuConfigurations, { architecture: "ARM_64" }] }),
+      refusal(
+        "The CPU architecture ARM_64 is not available on this host. Available architectures: [X86_64].",
+      ),
+    );
   });
 });

@@ -144,14 +144,18 @@ test("responseHeaders keeps repeated fields and leaves the connection's own out"
   ]);
 });
 
-test("responseHeaders promises trailers only where the message is chunked", () => {
+test("responseHeaders promises no trailers for a message of known length", () => {
   const id = ["x-amzn-requestid", "id"];
   assert.deepEqual(responseHeaders(["Trailer", "X", "Transfer-Encoding", "chunked"], "id"), [
     "Trailer",
     "X",
     ...id,
   ]);
-  assert.deepEqual(responseHeaders(["Trailer", "X"], "id"), id);
+  assert.deepEqual(responseHeaders(["Trailer", "X", "Content-Length", "3"], "id"), [
+    "Content-Length",
+    "3",
+    ...id,
+  ]);
 });
 
 test("trailerFields drops fields that would change the message they follow", () => {

@@ -1,0 +1,90 @@
+// A service over the real domain, with a store in memory and a host without machines, and what a client does with its
+// images.
+
+import {
+  CreateMicrovmImageCommand,
+  GetMicrovmImageCommand,
+  type LambdaMicrovmsClient,
+  UpdateMicrovmImageCommand,
+} from "@aws-sdk/client-lambda-microvms";
+import { createDomain } from "../../../src/domain.ts";
+import { systemClock } from "../../../src/lib/clock.ts";
+import { silentLog } from "../../../src/lib/log.ts";
+import { openSqliteStore } from "../../../src/store/sqlite.ts";
+import { createFakeHost, type HostCall } from "../../fixtures/fake-host.ts";
+import { BASE_ARN, IMAGE_ARN, ROLE_ARN } from "../../unit/api/fixtures.ts";
+import { eventually } from "../scheduler/harness.ts";
+import { startHarness } from "./harness.ts";
+
+export const CONFIGURATION = {
+  baseImageArn: BASE_ARN,
+  buildRoleArn: ROLE_ARN,
+  codeArtifact: { uri: "s3://code/flask.zip" },
+};
+export const image = { imageIdentifier: IMAGE_ARN };
+/** A service over a real domain, and what a client does with it. */
+export async function setUp() {
+  await using acquired = new AsyncDisposableStack();
+  const store = acquired.use(await openSqliteStore(":memory:"));
+  const host = createFakeHost();
+  const config = {
+    terminatedRetentionHours: 24,
+    quotas: { images: 2, versionsPerImage: 3, memoryMiB: 409_600, networkConnectors: 1 },
+  };
+  const domain = acquired.use(
+    createDomain({ store, host, clock: systemClock(), log: silentLog(), config }),
+  );
+  await domain.start(new AbortController().signal);
+  const harness = acquired.use(
+    await startHarness({ microvms: domain.microvms, images: domain.images }),
+  );
+  const { lambda } = harness;
+  const resources = acquired.move();
+  const releases: (() => void)[] = [];
+  return {
+    host,
+    harness,
+    lambda,
+    async create(name = "flask", tags?: Record<string, string>): Promise<void> {
+      const input = { name, ...CONFIGURATION, ...(tags && { tags }) };
+      const { imageArn } = await lambda.send(new CreateMicrovmImageCommand(input));
+      await atRest(lambda, imageArn ?? "");
+    },
+    /** A further version of the image, built. */
+    async update(): Promise<string> {
+      const input = { ...image, ...CONFIGURATION };
+      const { imageVersion } = await lambda.send(new UpdateMicrovmImageCommand(input));
+      await atRest(lambda, IMAGE_ARN);
+      return imageVersion ?? "";
+    },
+    atRest: () => atRest(lambda, IMAGE_ARN),
+    get: () => lambda.send(new GetMicrovmImageCommand(image)),
+    /** Keeps the host from going on until the returned function is called, or the test ends. */
+    hold(call: HostCall): () => void {
+      const release = host.hold(call);
+      releases.push(release);
+      return release;
+    },
+    [Symbol.asyncDispose]: async () => {
+      // A removal that is still held would be waited for without end.
+      for (const release of releases) release();
+      await resources.disposeAsync();
+    },
+  };
+}
+
+async function atRest(lambda: LambdaMicrovmsClient, imageIdentifier: string): Promise<void> {
+  await eventually(async () => {
+    const { state } = await lambda.send(new GetMicrovmImageCommand({ imageIdentifier }));
+    return !/ING$/.test(state ?? "");
+  });
+}
+
+/** What the SDK read, without its metadata and the members that came as null. */
+export function members(output: object): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(output).filter(
+      ([name, value]) => name !== "$metadata" && value !== undefined && value !== null,
+    ),
+  );
+}
