@@ -25,6 +25,9 @@ export interface Http2ExchangeInput {
 /** A `Host` that repeats `:authority` says nothing new; the hand-shake of a WebSocket is ours on this side (RFC 8441, 5). */
 const REPLACED_FIELDS = new Set(["host", "cookie"]);
 const HANDSHAKE_FIELDS = new Set(["sec-websocket-key", "sec-websocket-accept"]);
+/** What is read of a request after its answer. */
+const DRAIN_BYTES = 1024 * 1024;
+const DRAIN_MS = 2000;
 const BAD_IN_VALUES = /[^\t\x20-\x7e\x80-\xff]/;
 const ORIGIN_FORM = /^\/[\x21-\x7e\x80-\xff]*$/;
 const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -69,10 +72,21 @@ export function refuseStream(stream: ServerHttp2Stream, refused: Refusal): void 
   stream.once("finish", () => discardRest(stream));
 }
 
-/** The whole response was sent: the client may stop sending (RFC 9113, 8.1). */
+/** Reads on for a while, then tells the client that the rest is not wanted (RFC 9113, 8.1). */
 function discardRest(stream: ServerHttp2Stream): void {
-  if (!stream.readableEnded && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
   stream.resume();
+  if (stream.endAfterHeaders || stream.destroyed) return;
+  let left = DRAIN_BYTES;
+  // Not at once: the end of the response goes out first.
+  const stop = () => {
+    if (!stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+  };
+  const timer = setTimeout(stop, DRAIN_MS);
+  stream.once("close", () => clearTimeout(timer));
+  stream.on("data", (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) stop();
+  });
 }
 
 interface RequestLine {
