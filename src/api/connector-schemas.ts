@@ -1,4 +1,4 @@
-// The input of the network connector operations (spec: section 2.9). Their members travel in PascalCase, but violations
+// The input of the network connector operations. Their members travel in PascalCase, but violations
 // name them in camelCase, so the schemas rename them first. Members stand in the order of schemas.ts.
 
 import { z } from "zod";

@@ -1,5 +1,4 @@
-// Network connectors as the service's JSON: PascalCase, times as ISO 8601 text, unset members left out (spec: sections
-// 2.1 and 2.9). Each operation has the members that were observed of it.
+// Network connectors as the service's JSON: PascalCase, times as ISO 8601 text, unset members left out. Each operation has the members that were observed of it.
 
 import type { ConnectorRecord } from "../connectors/records.ts";
 

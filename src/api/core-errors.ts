@@ -1,5 +1,5 @@
 // Failures in the words of lambda-core, the API family of network connectors: other exception names than those of
-// lambda-microvms, and the text under `Message` in some (spec: section 2.2).
+// lambda-microvms, and the text under `Message` in some.
 
 import { isServiceError, ServiceError } from "../errors.ts";
 import { jsonErrorReply, type Reply, type WireError } from "./errors.ts";

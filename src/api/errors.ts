@@ -1,4 +1,4 @@
-// Failures as responses: which exception name, status and body a client sees for each error of ours (spec: section 2.2).
+// Failures as responses: which exception name, status and body a client sees for each error of ours.
 
 import { ERRORS, isServiceError, type ErrorCode, type ServiceError } from "../errors.ts";
 

@@ -1,5 +1,5 @@
 // The service's request rates: one token bucket for each operation of each account in each region. Burst and rate are the
-// same number (spec: section 10.2), so a bucket that was left alone for a second is full again and need not be kept.
+// same number, so a bucket that was left alone for a second is full again and need not be kept.
 //
 // INVARIANTS
 // - `buckets` is in the order of last use, and never holds more than `MAX_BUCKETS`.

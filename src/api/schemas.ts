@@ -1,5 +1,5 @@
 // The input of every operation as one schema: members of body, path and query together, under their wire names.
-// Constraints stand nowhere else. They are those of the service model (spec: sections 2.4, 2.5 and 10.3).
+// Constraints stand nowhere else. They are those of the service model.
 //
 // Members stand in the order in which the service lists violations: that of a hash map of the member names, as
 // recorded for CreateMicrovmImage (baseImageArn, codeArtifact, buildRoleArn). A unit test recomputes it.

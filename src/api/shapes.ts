@@ -1,4 +1,4 @@
-// Builders of input shapes: zod types whose messages are the service's own constraint texts (spec: section 2.1).
+// Builders of input shapes: zod types whose messages are the service's own constraint texts.
 // They know wire types, not operations; schemas.ts composes them, validation.ts words the outcome.
 
 import { z } from "zod";

@@ -1,4 +1,4 @@
-// Turns the issues of a schema into the service's answer (spec: section 2.1): every violated constraint in one
+// Turns the issues of a schema into the service's answer: every violated constraint in one
 // ValidationException, or, when a value has the wrong JSON type, a SerializationException about the first.
 
 import type { z } from "zod";

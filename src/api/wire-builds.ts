@@ -1,4 +1,4 @@
-// Builds of image versions as the service's JSON (spec: section 2.4).
+// Builds of image versions as the service's JSON.
 
 import type {
   GetMicrovmImageBuildOutput,

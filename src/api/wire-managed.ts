@@ -1,4 +1,4 @@
-// Managed base images as the service's JSON (spec: section 2.4).
+// Managed base images as the service's JSON.
 
 import type {
   ManagedMicrovmImageSummary,

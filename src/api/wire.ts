@@ -1,5 +1,5 @@
 // Records as the service's JSON: every member present, unset ones null, times in epoch seconds. Shapes come from the
-// SDK's own types; members that the service sends although its model lacks them are added here (spec: section 2.1).
+// SDK's own types; members that the service sends although its model lacks them are added here.
 
 import type {
   CodeArtifact as SdkCodeArtifact,
@@ -209,7 +209,7 @@ function configurationWire(configuration: ImageConfiguration): ConfigurationWire
   };
 }
 
-/** A base version is listed as `1` but echoed on images as `1.0` (spec: section 1.2). */
+/** A base version is listed as `1` but echoed on images as `1.0`. */
 function baseVersionWire(version: string | null): string | null {
   return version !== null && /^\d+$/.test(version) ? `${version}.0` : version;
 }

@@ -2,7 +2,7 @@
 
 import { hasErrorCode, ServiceError } from "../errors.ts";
 
-/** The service's names for what a caller can see of a failed build (spec: section 4.3). */
+/** The service's names for what a caller can see of a failed build. */
 export type BuildFailureReason =
   | "ARCHIVE_DOCKERFILE_NOT_FOUND"
   | "ARCHIVE_INVALID"

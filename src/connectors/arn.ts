@@ -1,4 +1,4 @@
-// ARNs of customers' network connectors (spec: section 1.2).
+// ARNs of customers' network connectors.
 
 import type { Scope } from "../microvms/records.ts";
 

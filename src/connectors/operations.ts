@@ -27,7 +27,7 @@ export interface UpdateConnectorInput {
   readonly clientToken?: string;
 }
 
-/** `identifier` is an id, a name or an ARN. Errors are ServiceErrors whose messages are the service's own (spec: section 2.3). */
+/** `identifier` is an id, a name or an ARN. Errors are ServiceErrors whose messages are the service's own. */
 export interface ConnectorOperations {
   create(scope: Scope, input: CreateConnectorInput): Promise<ConnectorRecord>;
   get(scope: Scope, identifier: string): Promise<ConnectorRecord>;

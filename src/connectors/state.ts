@@ -1,4 +1,4 @@
-// The states of a network connector and the moves between them (spec: section 3.6). The store checks a move against
+// The states of a network connector and the moves between them. The store checks a move against
 // this table in the transaction that makes it. INACTIVE and the failures are the service's; nothing here leads to them.
 
 export const CONNECTOR_TRANSITIONS = {

@@ -101,7 +101,7 @@ async function startContainer(
   await Promise.race([started, ended]);
 }
 
-/** The container's environment is the image's own, the service's variables, then the configured ones (spec: section 6). */
+/** The container's environment is the image's own, the service's variables, then the configured ones. */
 function containerSpec(request: BuildRequest, oci: OciConfig): ContainerSpec {
   const configured = Object.entries(request.configuration.environmentVariables ?? {});
   return {

@@ -1,4 +1,4 @@
-// Lifecycle hooks of the application (spec: section 5): where they are and how they are called.
+// Lifecycle hooks of the application: where they are and how they are called.
 
 import type { GuestClient } from "../guest/client.ts";
 import type { HookResponse } from "../guest/protocol.ts";

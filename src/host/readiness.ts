@@ -1,4 +1,4 @@
-// When a freshly started application is ready for its snapshot (spec: sections 4.2 and 5): its `/ready` hook says so;
+// When a freshly started application is ready for its snapshot: its `/ready` hook says so;
 // without one, one of its ports answers, or it has been quiet for a while.
 
 import { readFile } from "node:fs/promises";
@@ -16,7 +16,7 @@ export interface ReadinessRequest {
   readonly onLog: (line: string) => void;
 }
 
-/** The port an endpoint uses unless told otherwise (spec: section 7.1). */
+/** The port an endpoint uses unless told otherwise. */
 const DEFAULT_PORT = 8080;
 /** A `/ready` hook that is not there yet is asked again this often. */
 const READY_POLL_MS = 1000;
@@ -76,7 +76,7 @@ export async function pollImageHook(
   }
 }
 
-// Published defaults disagree (spec: appendix A, 19): the longer ones are taken, because a time-out that is too short
+// Published defaults disagree: the longer ones are taken, because a time-out that is too short
 // fails a build while one that is too long only delays a failure.
 function imageHookTimeoutMs(hooks: Hooks, hook: "ready" | "validate"): number {
   const given = hooks.microvmImageHooks;

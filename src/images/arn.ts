@@ -1,4 +1,4 @@
-// ARNs of images and of the managed base images: spelling, parsing and the service's own complaints (spec: 1.2, 2.3).
+// ARNs of images and of the managed base images: spelling, parsing and the service's own complaints.
 
 import { ServiceError } from "../errors.ts";
 import type { Scope } from "../microvms/records.ts";

@@ -48,7 +48,7 @@ export interface AcceptedVersion {
   readonly version: ImageVersionRecord;
 }
 
-/** Errors are ServiceErrors whose messages are the service's own (spec: section 2.3). */
+/** Errors are ServiceErrors whose messages are the service's own. */
 export interface ImageOperations {
   create(scope: Scope, input: CreateImageInput): Promise<AcceptedVersion>;
   update(scope: Scope, input: UpdateImageInput): Promise<AcceptedVersion>;

@@ -1,4 +1,4 @@
-// The size classes of the service (spec: section 10.1). The guest always sees the peak: four times the baseline
+// The size classes of the service. The guest always sees the peak: four times the baseline
 // memory and one vCPU per 2 GiB of it; a sparse RAM file makes the untouched rest free.
 
 export interface SizeClass {

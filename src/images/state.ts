@@ -1,4 +1,4 @@
-// The states of an image and of its versions and the moves between them (spec: sections 3.2 and 3.3). The store checks
+// The states of an image and of its versions and the moves between them. The store checks
 // moves against these tables in the transaction that makes them.
 
 import type { ImageState, ImageVersionState } from "./records.ts";

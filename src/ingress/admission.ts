@@ -33,7 +33,7 @@ export interface Admission {
   readonly port: number;
 }
 
-/** Managed connectors that open the endpoint; a microVM with none of them takes no traffic (spec: section 7.5). */
+/** Managed connectors that open the endpoint; a microVM with none of them takes no traffic. */
 const HTTP_CONNECTORS = new Set(["HTTP_INGRESS", "ALL_INGRESS"]);
 
 /** Admits or refuses a request. `refusedPorts` are treated as closed whatever the token grants. */

@@ -1,4 +1,4 @@
-// Which port of the guest a request is for, and whether a token grants it (spec: sections 7.1, 8.1).
+// Which port of the guest a request is for, and whether a token grants it.
 
 import type { PortGrant } from "../tokens/tokens.ts";
 

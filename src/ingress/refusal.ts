@@ -1,4 +1,4 @@
-// The answers that the ingress gives by itself instead of the application's (spec: section 7.2).
+// The answers that the ingress gives by itself instead of the application's.
 
 import { STATUS_CODES } from "node:http";
 import { isServiceError } from "../errors.ts";
@@ -38,7 +38,7 @@ export function invalidPort(given: string): Refusal {
 
 /**
  * The refusal for a failure to reach the microVM. All are 502: clients in the field retry those for half a minute
- * after a launch or a wake-up, and nothing else (spec: section 7.2).
+ * after a launch or a wake-up, and nothing else.
  */
 export function refusalFor(error: unknown): Refusal {
   const isExpected = (

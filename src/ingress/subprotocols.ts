@@ -1,4 +1,4 @@
-// The WebSocket sub-protocols by which browsers, which cannot set headers, say token and port (spec: section 7.3):
+// The WebSocket sub-protocols by which browsers, which cannot set headers, say token and port:
 // `lambda-microvms` (marker), `lambda-microvms.authentication.{token}`, `lambda-microvms.port.{n}`.
 
 export const MARKER = "lambda-microvms";

@@ -1,4 +1,4 @@
-// The network connectors that microVMs and builds name (spec: 7.5). The managed ones decide about ingress and egress; a
+// The network connectors that microVMs and builds name. The managed ones decide about ingress and egress; a
 // customer's own closes egress, as a VPC without a route does (docs/decisions/0002-network-connectors.md).
 
 import { connectorArnOf, parseConnectorIdentifier } from "../connectors/arn.ts";

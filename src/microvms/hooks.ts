@@ -1,4 +1,4 @@
-// Runtime hooks of a microVM (spec: section 5): whether one is enabled, where, and how its failure is worded.
+// Runtime hooks of a microVM: whether one is enabled, where, and how its failure is worded.
 
 import { isServiceError } from "../errors.ts";
 import type { Hooks } from "../images/records.ts";

@@ -33,7 +33,7 @@ export interface Page<T> {
   readonly next: string | null;
 }
 
-/** Errors are ServiceErrors whose messages are the service's own (spec: section 2.3). */
+/** Errors are ServiceErrors whose messages are the service's own. */
 export interface MicrovmOperations {
   run(scope: Scope, input: RunInput): Promise<MicrovmRecord>;
   get(scope: Scope, microvmId: string): Promise<MicrovmRecord>;

@@ -1,4 +1,4 @@
-// The states of a microVM and the moves between them (spec: section 3.1). The store checks a move against this
+// The states of a microVM and the moves between them. The store checks a move against this
 // table in the transaction that makes it; docs/lifecycle.md shows the same table with who makes each move.
 
 export const TRANSITIONS = {

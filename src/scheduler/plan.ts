@@ -64,7 +64,7 @@ export function nextDeadline(record: MicrovmRecord, observed: Observed): number 
   }
 }
 
-/** A policy that keeps suspended microVMs for no time at all ends them instead (spec: section 3.1). */
+/** A policy that keeps suspended microVMs for no time at all ends them instead. */
 function suspendOrTerminate(record: MicrovmRecord, why: "idle" | "requested"): Step[] {
   return record.idlePolicy?.suspendedDurationSeconds === 0
     ? [{ do: "terminate", reason: REASON_SUSPENDED_EXPIRED }]

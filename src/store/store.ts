@@ -12,7 +12,7 @@ import type { MicrovmRecord, Scope } from "../microvms/records.ts";
 import type { MicrovmState } from "../microvms/state.ts";
 import type { ConnectorStore } from "./connector-store.ts";
 
-/** Use of a client token: the same token with the same parameters means the same request (spec: 2.7). */
+/** Use of a client token: the same token with the same parameters means the same request. */
 export interface TokenUse {
   readonly operation:
     | "RunMicrovm"

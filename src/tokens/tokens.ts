@@ -1,4 +1,4 @@
-// Endpoint tokens: who may reach which ports of which microVM until when (spec: section 8.1).
+// Endpoint tokens: who may reach which ports of which microVM until when.
 
 export type PortGrant =
   | { readonly port: number }

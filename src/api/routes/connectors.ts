@@ -1,4 +1,4 @@
-// Network connector operations of lambda-core (spec: section 2.9).
+// Network connector operations of lambda-core.
 
 import {
   connectorInput,

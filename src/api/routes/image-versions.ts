@@ -1,4 +1,4 @@
-// Operations on the versions of an image and on their builds (spec: section 2.4).
+// Operations on the versions of an image and on their builds.
 
 import {
   imageBuildInput,

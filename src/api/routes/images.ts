@@ -1,4 +1,4 @@
-// Operations on images (spec: section 2.4).
+// Operations on images.
 
 import {
   createMicrovmImage,

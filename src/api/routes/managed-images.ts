@@ -1,4 +1,4 @@
-// Operations on the managed base images (spec: section 2.4).
+// Operations on the managed base images.
 
 import { listImageVersions, listManagedMicrovmImages } from "../schemas.ts";
 import { managedImageVersionWire, managedImageWire } from "../wire-managed.ts";

@@ -1,4 +1,4 @@
-// MicroVM operations (spec: section 2.5).
+// MicroVM operations.
 
 import type { MicrovmOperations } from "../../microvms/operations.ts";
 import { openCursor, sealCursor } from "../cursor.ts";

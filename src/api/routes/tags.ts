@@ -1,4 +1,4 @@
-// Tags of images (spec: section 2.6): an API family of its own, with capitals in its bodies.
+// Tags of images: an API family of its own, with capitals in its bodies.
 
 import { tagInput, tagResource, untagResource } from "../schemas.ts";
 import { route, type Route } from "./route.ts";

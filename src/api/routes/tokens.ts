@@ -1,4 +1,4 @@
-// Endpoint tokens (spec: section 8.1).
+// Endpoint tokens.
 
 import { ServiceError } from "../../errors.ts";
 import { createMicrovmAuthToken } from "../schemas.ts";

@@ -1,4 +1,4 @@
-// The status table of the endpoint, row by row (spec: section 7.2).
+// The status table of the endpoint, row by row.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
