@@ -77,5 +77,7 @@ export interface ByteCount {
 
 /** Fields beyond this are an attack, not a request; the header's size is bounded by the parser. */
 export const MAX_FIELDS = 256;
+/** Largest request header: token and cookies fit many times over. */
+export const MAX_HEADER_BYTES = 32 * 1024;
 /** Early hints (103) of one exchange that are passed on: they have no backpressure, so an application could fill memory with them. */
 export const MAX_EARLY_HINTS = 8;

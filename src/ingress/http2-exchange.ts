@@ -7,6 +7,7 @@ import {
   type Exchange,
   type ExchangeResponse,
   MAX_FIELDS,
+  MAX_HEADER_BYTES,
   type UpgradeRequest,
 } from "./exchange.ts";
 import { fieldValues, type RawHeaders, requestFraming } from "./headers.ts";
@@ -37,6 +38,7 @@ export function readHttp2Exchange(input: Http2ExchangeInput): Exchange | Refusal
   const { stream, raw } = input;
   const request = readRequest(raw);
   if (request === undefined || raw.length > MAX_FIELDS * 2) return REFUSALS.badRequest;
+  if (headerBytes(raw) > MAX_HEADER_BYTES) return REFUSALS.headerTooLarge;
   const isConnect = request.method === "CONNECT";
   if (isConnect && request.protocol === undefined) return REFUSALS.badRequest;
   if (isConnect && request.protocol !== "websocket") return REFUSALS.protocolUnknown;
@@ -64,6 +66,12 @@ export function readHttp2Exchange(input: Http2ExchangeInput): Exchange | Refusal
     traffic: { received: 0, sent: 0 },
     discardRest: () => discardRest(stream),
   };
+}
+
+/** Size of a header list as RFC 9113 counts it (6.5.2). The limit that a session announces is advice: clients may pass it. */
+function headerBytes(raw: RawHeaders): number {
+  const text = raw.reduce((sum, part) => sum + Buffer.byteLength(part, "latin1"), 0);
+  return text + (raw.length / 2) * 32;
 }
 
 /** Answers a stream that makes no exchange. */

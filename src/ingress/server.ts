@@ -7,7 +7,7 @@ import { createServer, type Server, type TlsOptions, type TLSSocket } from "node
 import { messageOf, ServiceError } from "../errors.ts";
 import { AGENT_PORT } from "../guest/protocol.ts";
 import { MINIMUM_TLS_VERSION, type TlsContexts } from "../tls/contexts.ts";
-import type { Exchange } from "./exchange.ts";
+import { type Exchange, MAX_HEADER_BYTES } from "./exchange.ts";
 import { createHttp1Listener } from "./http1-listener.ts";
 import { Http2Connection } from "./http2-connection.ts";
 import { serve, type ServeDeps, type ServeOptions } from "./serve.ts";
@@ -42,8 +42,6 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 75_000;
 /** Finds clients that vanished without a word while a stream is silent. */
 const TCP_KEEP_ALIVE_MS = 60_000;
-/** Token and cookies fit many times over. */
-const REQUEST_HEADER_LIMIT = 32 * 1024;
 const MAX_CONNECTIONS = 10_000;
 /** How often the certificate shown to clients that name no server is checked for renewal. */
 const RENEWAL_CHECK_MS = 60 * 60 * 1000;
@@ -61,7 +59,7 @@ export async function createIngress(deps: IngressDeps, options: IngressOptions):
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
   };
   const headersTimeoutMs = options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS;
-  const limits = { keepAliveMs: KEEP_ALIVE_MS, headerBytes: REQUEST_HEADER_LIMIT };
+  const limits = { keepAliveMs: KEEP_ALIVE_MS, headerBytes: MAX_HEADER_BYTES };
   const carry = (exchange: Exchange) => serve(deps, serveOptions, exchange);
   const sockets = new Set<Socket>();
   const connections = new Map<Socket, OpenConnection>();
