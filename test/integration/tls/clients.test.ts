@@ -1,6 +1,7 @@
 // The ingress's certificates before the TLS clients people use. Each refuses what it is not told to trust.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, test } from "node:test";
@@ -167,15 +168,21 @@ test("TLS below 1.2 is refused", async () => {
   );
 });
 
-test("a client that offers only HTTP/2 is told so in the hand-shake", async () => {
-  const socket = connect({
-    ...harness.ingress.address,
-    ca: harness.caCertificate,
-    servername: "localhost",
-    ALPNProtocols: ["h2"],
-  });
+test("a client that offers no protocol of ours is told so in the hand-shake, one that offers HTTP/2 gets it", async () => {
+  const offer = (protocol: string) =>
+    connect({
+      ...harness.ingress.address,
+      ca: harness.caCertificate,
+      servername: "localhost",
+      ALPNProtocols: [protocol],
+    });
+  const stranger = offer("spdy/3");
   await assert.rejects(
-    new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject)),
+    new Promise((resolve, reject) => stranger.once("secureConnect", resolve).once("error", reject)),
     { code: "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL" },
   );
+  const modern = offer("h2");
+  await once(modern, "secureConnect");
+  assert.equal(modern.alpnProtocol, "h2");
+  modern.destroy();
 });
