@@ -5,8 +5,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync, readSync, statSync, writeSync } from "node:fs";
-import { chmod, chown, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { chmod, chown, mkdir, mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -15,13 +15,8 @@ import { runCommand } from "../src/lib/command.ts";
 import { silentLog } from "../src/lib/log.ts";
 import type { Slot } from "../src/network/slot.ts";
 import { createSlotPool } from "../src/network/slots.ts";
-import {
-  collectDirtyRuns,
-  type PageRun,
-  parseRamMappings,
-  type RamMapping,
-} from "../src/vmm/memory-diff.ts";
 import { placedCommand, restoreArguments, vmmFiles } from "../src/vmm/qemu/args.ts";
+import { createPages } from "./pages.ts";
 
 /** Milliseconds that each step took, in order. */
 export type FloorSteps = Readonly<Record<string, number>>;
@@ -51,8 +46,6 @@ export interface FloorOptions {
   readonly appPort: number;
 }
 
-const PAGE_BYTES = 4096;
-const PAGEMAP_ENTRY_BYTES = 8;
 /** Pause before another try while QEMU has not made its socket yet, or the application refuses. */
 const RETRY_MS = 1;
 /** A guest that has just begun to run may lose a packet; another attempt starts after this long. */
@@ -79,17 +72,17 @@ export async function openFloor(options: FloorOptions): Promise<Floor> {
   // QEMU, unprivileged, writes device state here; others may pass through to their own directory.
   const runBase = await mkdtemp("/run/torpor-floor-");
   await chmod(runBase, 0o711);
-  const [disk, memory, devices] = [at("disk"), at("memory"), at("devices")];
-  let runs: PageRun[] = [];
+  const [disk, devices] = [at("disk"), at("devices")];
+  const pages = createPages(image.memory, at("memory"));
   let guest: Guest | undefined;
 
-  async function launch(from: { devices: string; pages: PageRun[] }): Promise<FloorSteps> {
+  async function launch(devicesPath: string, hasPages: boolean): Promise<FloorSteps> {
     const clock = startClock();
     guest = await start({ slot, image, manifest, disk, runDir: path.join(runBase, randomUUID()) });
     clock.mark("process");
-    if (from.pages.length > 0) loadPages(guest, image, memory, from.pages);
+    if (hasPages) pages.load(pidOf(guest));
     clock.mark("pages");
-    await loadDevices(guest, from.devices);
+    await loadDevices(guest, devicesPath);
     clock.mark("devices");
     await guest.qmp.command("cont");
     await firstOk(slot.address, appPort);
@@ -111,14 +104,14 @@ export async function openFloor(options: FloorOptions): Promise<Floor> {
     async run() {
       const args = ["--reflink=auto", "--sparse=always", image.disk, disk];
       await runCommand("cp", args, {}, AbortSignal.timeout(PATIENCE_MS));
-      return launch({ devices: image.devices, pages: [] });
+      return launch(image.devices, false);
     },
     async suspend() {
       if (guest === undefined) throw new Error("Nothing runs that could be suspended");
       const clock = startClock();
       await guest.qmp.command("stop");
       clock.mark("stop");
-      runs = savePages(guest, image, memory);
+      pages.save(pidOf(guest));
       clock.mark("pages");
       const written = vmmFiles(guest.runDir).devices;
       await guest.qmp.command("xen-save-devices-state", { filename: written, live: false });
@@ -133,9 +126,9 @@ export async function openFloor(options: FloorOptions): Promise<Floor> {
       await rm(files.runDir, { recursive: true, force: true });
       return clock.steps;
     },
-    resume: () => launch({ devices, pages: runs }),
+    resume: () => launch(devices, true),
     request: () => firstOk(slot.address, appPort),
-    savedBytes: () => runs.reduce((sum, { pages }) => sum + pages * PAGE_BYTES, 0),
+    savedBytes: () => pages.bytes,
     end,
     async [Symbol.asyncDispose]() {
       await end();
@@ -144,6 +137,11 @@ export async function openFloor(options: FloorOptions): Promise<Floor> {
       await rm(runBase, { recursive: true, force: true });
     },
   };
+}
+
+function pidOf({ child }: Guest): number {
+  if (child.pid === undefined) throw new Error("QEMU was not started");
+  return child.pid;
 }
 
 function startClock() {
@@ -230,51 +228,8 @@ function openQmp(socket: net.Socket): Qmp {
 async function loadDevices({ runDir }: Guest, devices: string): Promise<void> {
   const socket = net.connect(vmmFiles(runDir).incoming);
   socket.on("error", () => undefined);
-  socket.resume().end(await readFile(devices));
+  socket.resume().end(readFileSync(devices));
   await new Promise((resolve) => socket.once("close", resolve));
-}
-
-/** Writes the pages that no longer are the image's to `file` and says which they are. */
-function savePages({ child }: Guest, image: ImageFiles, file: string): PageRun[] {
-  const runs: PageRun[] = [];
-  const ram = ramOf(child, image);
-  const entries = Buffer.alloc((ram.bytes / PAGE_BYTES) * PAGEMAP_ENTRY_BYTES);
-  const pagemap = openSync(`/proc/${child.pid}/pagemap`, "r");
-  readSync(pagemap, entries, 0, entries.length, (ram.address / PAGE_BYTES) * PAGEMAP_ENTRY_BYTES);
-  closeSync(pagemap);
-  const words = new Uint32Array(entries.buffer, entries.byteOffset, entries.length / 4);
-  collectDirtyRuns(words, 0, runs);
-  const source = openSync(`/proc/${child.pid}/mem`, "r");
-  const target = openSync(file, "w", 0o600);
-  for (const { firstPage, pages } of runs) {
-    const data = Buffer.allocUnsafe(pages * PAGE_BYTES);
-    readSync(source, data, 0, data.length, ram.address + firstPage * PAGE_BYTES);
-    writeSync(target, data);
-  }
-  closeSync(target);
-  closeSync(source);
-  return runs;
-}
-
-function loadPages({ child }: Guest, image: ImageFiles, file: string, runs: PageRun[]): void {
-  const data = readFileSync(file);
-  const ram = ramOf(child, image);
-  const target = openSync(`/proc/${child.pid}/mem`, "r+");
-  let position = 0;
-  for (const { firstPage, pages } of runs) {
-    const bytes = pages * PAGE_BYTES;
-    writeSync(target, data, position, bytes, ram.address + firstPage * PAGE_BYTES);
-    position += bytes;
-  }
-  closeSync(target);
-}
-
-/** Where the guest's RAM is in QEMU's address space. */
-function ramOf({ pid }: ChildProcess, image: ImageFiles): RamMapping {
-  const maps = readFileSync(`/proc/${pid}/maps`, "utf8");
-  const [ram, more] = parseRamMappings(maps, statSync(image.memory).ino);
-  if (ram === undefined || more !== undefined) throw new Error("QEMU maps the RAM file otherwise");
-  return ram;
 }
 
 /** Asks the application until it says 200. Attempts overlap, and the first good one wins. */
