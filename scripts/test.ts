@@ -13,6 +13,7 @@ const FOLDERS: readonly FolderPlan[] = [
   { name: "unit", concurrency: 2, fileTimeoutMs: 120_000, tellsTests: false },
   { name: "contract", concurrency: 2, fileTimeoutMs: 600_000, tellsTests: false },
   { name: "integration", concurrency: 2, fileTimeoutMs: 600_000, tellsTests: false },
+  { name: "conformance", concurrency: 2, fileTimeoutMs: 600_000, tellsTests: false },
   // Real microVMs under emulation need both cores and all of the patience.
   { name: "e2e", concurrency: 1, fileTimeoutMs: 1_200_000, tellsTests: true },
 ];
