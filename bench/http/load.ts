@@ -27,6 +27,7 @@ export async function runLoad(load: Load): Promise<LoadResult> {
   const next = takingTurns(load.requests);
   const startedAt = performance.now();
   const until = startedAt + load.durationMs;
+  keepAwake(until);
   await Promise.all(
     Array.from({ length: load.connections }, () => askRepeatedly(load, next, until, latencies)),
   );
@@ -34,6 +35,11 @@ export async function runLoad(load: Load): Promise<LoadResult> {
   const sorted = Float64Array.from(latencies).sort();
   const rank = (share: number) => sorted[Math.ceil(share * sorted.length) - 1] ?? Number.NaN;
   return { requestsPerSecond: latencies.length / seconds, p50Ms: rank(0.5), p99Ms: rank(0.99) };
+}
+
+/** A core that sleeps is dear to wake, in a virtual machine above all, and the server that writes to it would pay. */
+function keepAwake(until: number): void {
+  if (performance.now() < until) setImmediate(keepAwake, until);
 }
 
 function takingTurns(requests: readonly Uint8Array[]): () => Uint8Array {

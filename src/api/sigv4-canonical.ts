@@ -1,6 +1,6 @@
 // The canonical request of AWS Signature Version 4: what both sides hash. Pure text work on what was received.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 
 /** Node's parsed headers, or its raw list of names and values, which alone keeps repeated headers apart. */
@@ -142,5 +142,5 @@ export function canonicalRequest(parts: CanonicalParts): string {
 
 /** Lower-case hex SHA-256. */
 export function sha256Hex(data: string | Uint8Array): string {
-  return createHash("sha256").update(data).digest("hex");
+  return hash("sha256", data, "hex");
 }

@@ -1,7 +1,7 @@
 // Server side of AWS Signature Version 4: who signed a request, and what the signature says about its body.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
 import type { FindKey } from "../keys/keys.ts";
 import {
   canonicalHeaderValue,
@@ -23,6 +23,7 @@ import {
 } from "./sigv4-credentials.ts";
 import { signatureError } from "./sigv4-errors.ts";
 import { checkTime } from "./sigv4-time.ts";
+import { deriveSigningKey, type SigningKeys } from "./signing-keys.ts";
 
 export type { FindKey };
 
@@ -60,7 +61,7 @@ export type SignedPayload =
 
 /** What the first chunk's signature is computed from. */
 export interface SignatureChain {
-  readonly signingKey: Buffer;
+  readonly signingKey: KeyObject;
   /** `YYYYMMDDTHHMMSSZ`. */
   readonly timestamp: string;
   /** `date/region/service/aws4_request`. */
@@ -72,6 +73,8 @@ export interface SignatureDeps {
   readonly findKey: FindKey;
   /** Epoch milliseconds. */
   readonly now: () => number;
+  /** Where derived keys are remembered; derived anew each time unless given. */
+  readonly signingKeys?: SigningKeys;
 }
 
 const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -99,7 +102,11 @@ export function verifySignature(deps: SignatureDeps, request: SignedRequest): Ve
   checkTime(given, deps.now());
   checkSignedHeaders(given, parts);
   const payloadHash = signedPayloadHash(given, parts, request.body);
-  const signingKey = deriveSigningKey(key.secretAccessKey, given);
+  const { secretAccessKey } = key;
+  const { date, region } = given;
+  const signingKey = (deps.signingKeys ?? deriveSigningKey)({
+    ...{ secretAccessKey, date, region, service: given.service },
+  });
   const expected = signRequest(signingKey, given, parts, request.method, payloadHash);
   if (!equalHex(expected, given.signature))
     throw signatureError(
@@ -197,7 +204,7 @@ const UNSIGNED = "UNSIGNED-PAYLOAD";
 
 function describePayload(
   given: GivenSignature,
-  signingKey: Buffer,
+  signingKey: KeyObject,
   payloadHash: string,
 ): SignedPayload {
   const chain = {
@@ -225,7 +232,7 @@ function describePayload(
 }
 
 function signRequest(
-  signingKey: Buffer,
+  signingKey: KeyObject,
   given: GivenSignature,
   { path, query, headers }: ReceivedParts,
   method: string,
@@ -252,13 +259,6 @@ function scopeOf({ date, region, service }: GivenSignature): string {
   return `${date}/${region}/${service}/aws4_request`;
 }
 
-function deriveSigningKey(secretAccessKey: string, given: GivenSignature): Buffer {
-  return [given.date, given.region, given.service, "aws4_request"].reduce<Buffer>(
-    (key, part) => createHmac("sha256", key).update(part).digest(),
-    Buffer.from(`AWS4${secretAccessKey}`),
-  );
-}
-
-function hmacHex(key: Buffer, text: string): string {
+function hmacHex(key: KeyObject, text: string): string {
   return createHmac("sha256", key).update(text).digest("hex");
 }
