@@ -1,12 +1,11 @@
 // The operations on images: they check, record and hand over to the builds.
 
 import { randomUUID } from "node:crypto";
-import { ServiceError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Scope } from "../microvms/records.ts";
 import { tokenUseOf } from "../store/client-token.ts";
 import type { ImageStore, NewImageVersion } from "../store/store.ts";
-import { type ImageAction, imageArnOf, parseImageArn } from "./arn.ts";
+import { type ImageAction, imageArnOf, noImage, parseImageArn } from "./arn.ts";
 import { resolveConfiguration } from "./configuration.ts";
 import { managedImages, managedImageVersions } from "./managed.ts";
 import type { ImageConfigurationInput, ImageOperations } from "./operations.ts";
@@ -48,7 +47,7 @@ export function createImageOperations(deps: ImageOperationsDeps): ImageOperation
     const { name } = parseImageArn(scope, imageArn, action);
     const image = await images.get(scope, name);
     if (image !== undefined) return image;
-    throw new ServiceError("NOT_FOUND", `MicroVMImage not found for MicroVMImageID: ${imageArn}`);
+    throw noImage(action, imageArn);
   };
   return {
     ...imageOperations(deps, find),
