@@ -85,7 +85,7 @@ const hooks = () =>
 const tags = () =>
   textMap(
     text({ min: 1, max: 128, pattern: TAG_PATTERN }),
-    text({ max: 256, pattern: TAG_PATTERN }),
+    text({ min: 0, max: 256, pattern: TAG_PATTERN }),
   );
 
 /** What a version is built from. */
@@ -97,7 +97,7 @@ const configuration = {
   cpuConfigurations: listOf(structure({ architecture: architecture() })).exactOptional(),
   environmentVariables: textMap(
     text({ min: 1, max: 256, pattern: "[^\\s]+" }),
-    text({ max: 4096 }),
+    text({ min: 0, max: 4096 }),
     { max: 50 },
   ).exactOptional(),
   baseImageArn: nonBlank(),
@@ -174,7 +174,7 @@ export const listMicrovmImageBuilds = structure({
   maxResults: maxResults(),
   nextToken: nextToken(),
   chipsetGeneration: nonBlank().exactOptional(),
-  chipset: oneOf(["GENERIC", "GRAVITON"]).exactOptional(),
+  chipset: oneOf(["GENERIC", "GRAVITON", "INTEL"]).exactOptional(),
   architecture: architecture().exactOptional(),
 });
 

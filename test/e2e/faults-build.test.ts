@@ -10,6 +10,7 @@ import {
   RunMicrovmCommand,
 } from "@aws-sdk/client-lambda-microvms";
 import {
+  buildReason,
   createImage,
   uploadArtifact,
   waitForBuild,
@@ -63,8 +64,9 @@ describe("builds that cannot succeed", { timeout: 600_000 }, () => {
         : [],
       [],
     );
+    const reason = await buildReason(clients, imageArn);
     await clients.microvms.send(new DeleteMicrovmImageCommand({ imageIdentifier: imageArn }));
-    return `${version.stateReason}\n${buildLog(clients, name)}`;
+    return `${reason}\n${buildLog(clients, name)}`;
   }
 
   test("an artifact that does not exist", async () => {
