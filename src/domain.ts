@@ -70,6 +70,7 @@ export function createDomain(deps: DomainDeps): Domain {
     }),
     images: createImageOperations({
       images,
+      connectors,
       clock,
       onBuildWanted: () => builds.wake(),
       cpuTarget: host.cpuTarget,

@@ -34,6 +34,8 @@ export const SENSITIVE_MEMBERS: ReadonlySet<string> = new Set([
 const DEFAULT_PAGE_SIZE = 10;
 const MAX_PAGE_SIZE = 50;
 const TAG_PATTERN = "([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)";
+const TAGGABLE_PATTERN =
+  "arn:(aws[a-zA-Z-]*):lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:\\d{12}:(function:[a-zA-Z0-9-_]+(:(\\$LATEST|[a-zA-Z0-9-_]+))?|layer:([a-zA-Z0-9-_]+)|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|(capacity-provider|network-connector|microvm-image):[a-zA-Z0-9-_]+)";
 
 const nonBlank = () => text({ min: 1, max: 2048, pattern: "[^\\s]+" });
 const imageIdentifier = () => text({ min: 1, max: 256 });
@@ -190,13 +192,23 @@ export const listManagedMicrovmImages = structure({
   nextToken: nextToken(),
 });
 
-export const tagInput = structure({ Resource: imageIdentifier() });
+/** Every region name works here, where the service's pattern knows what its own look like. */
+const taggableResource = () =>
+  text({
+    min: 1,
+    max: 10_000,
+    pattern: TAGGABLE_PATTERN,
+    accepts:
+      /^arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:(?:network-connector|microvm-image):[\w-]+$/,
+  });
 
-export const tagResource = structure({ Resource: imageIdentifier(), Tags: tags() });
+export const tagInput = structure({ Resource: taggableResource() });
+
+export const tagResource = structure({ Resource: taggableResource(), Tags: tags() });
 
 export const untagResource = structure({
   tagKeys: textList(text({ min: 1, max: 128, pattern: TAG_PATTERN })),
-  Resource: imageIdentifier(),
+  Resource: taggableResource(),
 });
 
 export const listMicrovmImages = structure({

@@ -1,7 +1,7 @@
 // What a version is built from: the caller's input, checked and with its defaults.
 
 import { ServiceError } from "../errors.ts";
-import { checkConnector, managedConnectorArn } from "../microvms/connectors.ts";
+import { managedConnectorArn } from "../microvms/connectors.ts";
 import type { Scope } from "../microvms/records.ts";
 import { resolveBaseVersion } from "./managed.ts";
 import type { ImageConfigurationInput } from "./operations.ts";
@@ -9,7 +9,7 @@ import type { CpuTarget, Hooks, ImageConfiguration } from "./records.ts";
 import { DEFAULT_BASELINE_MIB, SIZE_CLASSES, sizeClassOf } from "./size-class.ts";
 
 /**
- * The input with its defaults, to be built for `cpuTarget`. Throws VALIDATION_FAILED or NOT_FOUND in the service's words.
+ * The input with its defaults, to be built for `cpuTarget`; its connectors are still to be looked up. Throws VALIDATION_FAILED or NOT_FOUND in the service's words.
  */
 export function resolveConfiguration(
   scope: Scope,
@@ -21,8 +21,6 @@ export function resolveConfiguration(
   checkArtifactUri(input.codeArtifactUri);
   checkEnvironment(input.environmentVariables);
   checkHooks(input.hooks);
-  const connectors = input.egressNetworkConnectors;
-  for (const arn of connectors ?? []) checkConnector(scope.region, "egress", arn);
   return {
     codeArtifactUri: input.codeArtifactUri,
     baseImageArn: input.baseImageArn,
@@ -30,7 +28,9 @@ export function resolveConfiguration(
     buildRoleArn: input.buildRoleArn,
     description: input.description ?? null,
     logging: input.logging ?? null,
-    egressNetworkConnectors: connectors ?? [managedConnectorArn(scope.region, "INTERNET_EGRESS")],
+    egressNetworkConnectors: input.egressNetworkConnectors ?? [
+      managedConnectorArn(scope.region, "INTERNET_EGRESS"),
+    ],
     cpuConfigurations: input.cpuConfigurations ?? null,
     memoryMiB: resolveMemory(input),
     additionalOsCapabilities: input.additionalOsCapabilities ?? null,

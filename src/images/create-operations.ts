@@ -2,8 +2,10 @@
 
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
+import { checkConnectors } from "../microvms/connectors.ts";
 import type { Scope } from "../microvms/records.ts";
 import { tokenUseOf } from "../store/client-token.ts";
+import type { ConnectorStore } from "../store/connector-store.ts";
 import type { ImageStore, NewImageVersion } from "../store/store.ts";
 import { type ImageAction, imageArnOf, noImage, parseImageArn } from "./arn.ts";
 import { resolveConfiguration } from "./configuration.ts";
@@ -22,6 +24,7 @@ export interface ImageQuotas {
 
 export interface ImageOperationsDeps {
   readonly images: ImageStore;
+  readonly connectors: Pick<ConnectorStore, "find">;
   readonly clock: Clock;
   readonly cpuTarget: CpuTarget;
   readonly quotas: ImageQuotas;
@@ -74,7 +77,7 @@ function imageOperations(
       const original = token && (await images.findByToken(scope, token));
       if (original) return original;
       const { name } = input;
-      const version = newVersion(deps, scope, name, input);
+      const version = await newVersion(deps, scope, name, input);
       const image = newImage(version, checkTags(input.tags ?? {}));
       const created = await images.create(
         { image, version: { ...version, imageVersion: "1.0" } },
@@ -89,7 +92,7 @@ function imageOperations(
       const original = token && (await images.findByToken(scope, token));
       if (original) return original;
       const { name } = await find(scope, input.imageArn, "UpdateMicrovmImage");
-      const version = newVersion(deps, scope, name, input);
+      const version = await newVersion(deps, scope, name, input);
       const updated = await images.update(version, token, quotas.versionsPerImage);
       deps.onBuildWanted();
       return updated;
@@ -126,19 +129,25 @@ function tagOperations(
   };
 }
 
-function newVersion(
-  { clock, cpuTarget }: ImageOperationsDeps,
+async function newVersion(
+  { clock, cpuTarget, connectors }: ImageOperationsDeps,
   { account, region }: Scope,
   imageName: string,
   input: ImageConfigurationInput,
-): NewImageVersion {
+): Promise<NewImageVersion> {
   const now = clock.now();
+  const configuration = resolveConfiguration({ account, region }, cpuTarget, input);
+  await checkConnectors(
+    { connectors },
+    { account, region },
+    { direction: "egress", given: configuration.egressNetworkConnectors },
+  );
   return {
     account,
     region,
     imageName,
     imageArn: imageArnOf({ account, region }, imageName),
-    configuration: resolveConfiguration({ account, region }, cpuTarget, input),
+    configuration,
     state: "PENDING",
     status: "INACTIVE",
     stateReason: null,

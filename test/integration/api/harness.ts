@@ -197,7 +197,10 @@ function fakeImages(calls: DomainCall[]): ImageOperations {
 /** None, for tests that are about something else. */
 function noConnectors(): ConnectorOperations {
   const missing = () => Promise.reject(new ServiceError("NOT_FOUND", "No connectors here"));
-  return { create: missing, get: missing, list: missing, update: missing, delete: missing };
+  return {
+    ...{ create: missing, get: missing, list: missing, update: missing, delete: missing },
+    ...{ getTags: missing, tag: missing, untag: missing },
+  };
 }
 
 export interface RawRequest {
