@@ -85,7 +85,7 @@ async function buildSteps(
   const archivePath = path.join(workDir, "artifact.zip");
 
   await step(log, `fetch ${configuration.codeArtifactUri}`, () =>
-    fetchArtifact(deps, configuration.codeArtifactUri, archivePath, signal),
+    fetchArtifact(deps, request, archivePath, signal),
   );
   // One slot for the container's build and the guest's boot: what RUN may reach is what the application may reach.
   await using acquired = new AsyncDisposableStack();
@@ -143,11 +143,12 @@ async function step<T>(log: BuildLog, what: string, work: () => Promise<T>): Pro
 
 async function fetchArtifact(
   deps: BuildDeps,
-  uri: string,
+  { account, configuration }: BuildRequest,
   archivePath: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const artifact = await deps.artifacts.open(uri, signal);
+  const source = { account, uri: configuration.codeArtifactUri };
+  const artifact = await deps.artifacts.open(source, signal);
   await pipeline(artifact.body, createWriteStream(archivePath, { mode: 0o600 }), { signal });
 }
 

@@ -9,6 +9,8 @@ export type ImageRef = string;
 
 export interface BuildRequest {
   readonly buildId: string;
+  /** Whose artifact it is built from. */
+  readonly account: string;
   readonly imageRef: ImageRef;
   readonly imageArn: string;
   readonly imageName: string;

@@ -179,9 +179,10 @@ export class ImageBuilds implements AsyncDisposable {
 }
 
 function buildRequestOf(version: ImageVersionRecord): BuildRequest {
-  const { buildId, imageArn, imageName, imageVersion, region, configuration } = version;
+  const { buildId, account, region, imageArn, imageName, imageVersion, configuration } = version;
   return {
     buildId,
+    account,
     imageRef: imageRefOf(version, imageName, imageVersion),
     imageArn,
     imageName,

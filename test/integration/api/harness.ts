@@ -27,6 +27,18 @@ import {
 } from "../../unit/api/fixtures.ts";
 
 export const KEY = { accessKeyId: "AKIATORPOR0000000000", secretAccessKey: "s3cr3t/Key+for=tests" };
+/** Of another account. */
+export const OTHER_KEY = {
+  accessKeyId: "AKIATORPOR0000000001",
+  secretAccessKey: "an0ther/Key+for=tests",
+};
+export const OTHER_ACCOUNT = "111122223333";
+
+const KEYS = new Map([
+  [KEY.accessKeyId, { ...KEY, account: ACCOUNT }],
+  [OTHER_KEY.accessKeyId, { ...OTHER_KEY, account: OTHER_ACCOUNT }],
+]);
+
 /** A call that reached the domain: its name and arguments without the scope. */
 export type DomainCall = readonly [string, ...unknown[]];
 
@@ -66,10 +78,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
           return `jwe-${minted.length}`;
         },
       },
-      findKey: (accessKeyId) =>
-        accessKeyId === KEY.accessKeyId
-          ? { secretAccessKey: KEY.secretAccessKey, account: ACCOUNT }
-          : undefined,
+      findKey: (accessKeyId) => KEYS.get(accessKeyId),
       s3: async (_request, response) => void response.end("s3 was here"),
       ingressAuthority: (region) => `lambda-microvm.${region}.localhost:7443`,
       cursorKey: Buffer.alloc(32, 7),

@@ -9,6 +9,7 @@ const FOLDERS = [
   "../../unit/images/",
   "../../unit/microvms/",
   "../../integration/api/",
+  "../../integration/artifacts/",
   "../../integration/ingress/",
 ];
 
