@@ -62,8 +62,12 @@ const schema = z.strictObject({
   /** Limits of each account in each region. */
   quotas: z
     .strictObject({
-      /** Baseline memory of all microVMs that are not TERMINATED, in MiB. */
+      /** Memory of all microVMs that are not TERMINATED, in MiB. */
       memoryMiB: z.number().int().min(0).default(409_600),
+      /** Whether each counts with its baseline or with the peak that the guest sees. */
+      memoryCounts: z.enum(["baseline", "peak"]).default("baseline"),
+      /** Whether the VMs of builds count as well. */
+      memoryCountsBuilds: z.boolean().default(true),
       /** Whether the request rates below are enforced; on one's own hardware there is rarely a reason to. */
       enforceRates: z.boolean().default(false),
       /** Requests a second, and at once, by operation. */
@@ -83,6 +87,8 @@ const schema = z.strictObject({
       /** Images, and versions of each. */
       images: z.number().int().min(0).default(100),
       versionsPerImage: z.number().int().min(1).default(50),
+      /** Versions that wait to be built or are. */
+      concurrentBuilds: z.number().int().min(1).default(10),
     })
     .prefault({}),
   /** Hours a terminated microVM stays visible. */

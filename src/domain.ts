@@ -17,7 +17,7 @@ import { createTraffic, type Traffic } from "./microvms/traffic.ts";
 import { Scheduler } from "./scheduler/loop.ts";
 import { recoverMicrovms } from "./scheduler/reclaim.ts";
 import { keepPurging } from "./scheduler/retention.ts";
-import type { Store } from "./store/store.ts";
+import type { MemoryQuota, Store } from "./store/store.ts";
 
 export interface DomainDeps {
   readonly store: Store;
@@ -28,7 +28,8 @@ export interface DomainDeps {
     readonly quotas: Pick<
       Config["quotas"],
       "memoryMiB" | "networkConnectors" | "images" | "versionsPerImage"
-    >;
+    > &
+      Partial<Pick<Config["quotas"], "memoryCounts" | "memoryCountsBuilds" | "concurrentBuilds">>;
   };
 }
 
@@ -66,7 +67,7 @@ export function createDomain(deps: DomainDeps): Domain {
   return {
     microvms: createMicrovmOperations({
       ...{ microvms, images, connectors, live, clock },
-      memoryQuotaMiB: config.quotas.memoryMiB,
+      memoryQuota: memoryQuotaOf(config.quotas),
     }),
     images: createImageOperations({
       images,
@@ -74,7 +75,7 @@ export function createDomain(deps: DomainDeps): Domain {
       clock,
       onBuildWanted: () => builds.wake(),
       cpuTarget: host.cpuTarget,
-      quotas: config.quotas,
+      limits: config.quotas,
       onDeleteWanted: (image) => builds.remove(image),
       onVersionDeleteWanted: (version) => builds.removeVersion(version),
     }),
@@ -102,5 +103,13 @@ export function createDomain(deps: DomainDeps): Domain {
         purging,
       ]);
     },
+  };
+}
+
+function memoryQuotaOf(quotas: DomainDeps["config"]["quotas"]): MemoryQuota {
+  return {
+    limitMiB: quotas.memoryMiB,
+    counts: quotas.memoryCounts ?? "baseline",
+    countsBuilds: quotas.memoryCountsBuilds ?? true,
   };
 }

@@ -6,7 +6,7 @@ import { checkConnectors } from "../microvms/connectors.ts";
 import type { Scope } from "../microvms/records.ts";
 import { tokenUseOf } from "../store/client-token.ts";
 import type { ConnectorStore } from "../store/connector-store.ts";
-import type { ImageStore, NewImageVersion } from "../store/store.ts";
+import type { ImageLimits, ImageStore, NewImageVersion } from "../store/store.ts";
 import { type ImageAction, imageArnOf, noImage, parseImageArn } from "./arn.ts";
 import { resolveConfiguration } from "./configuration.ts";
 import { managedImages, managedImageVersions } from "./managed.ts";
@@ -16,18 +16,13 @@ import type { CpuTarget, ImageRecord, ImageVersionRecord } from "./records.ts";
 import { checkTags, mergeTags, withoutTags } from "./tags.ts";
 import { createVersionOperations } from "./version-operations.ts";
 
-/** How much of what one account may have in one region. */
-export interface ImageQuotas {
-  readonly images: number;
-  readonly versionsPerImage: number;
-}
-
 export interface ImageOperationsDeps {
   readonly images: ImageStore;
   readonly connectors: Pick<ConnectorStore, "find">;
   readonly clock: Clock;
   readonly cpuTarget: CpuTarget;
-  readonly quotas: ImageQuotas;
+  /** Of each account in each region. */
+  readonly limits: ImageLimits;
   /** A version to build was recorded. */
   readonly onBuildWanted: () => void;
   /** An image to remove was recorded. */
@@ -70,7 +65,7 @@ function imageOperations(
   deps: ImageOperationsDeps,
   find: FindImage,
 ): Pick<ImageOperations, "create" | "update" | "get" | "list" | "delete"> {
-  const { images, clock, quotas } = deps;
+  const { images, clock, limits } = deps;
   return {
     async create(scope, input) {
       const token = tokenUseOf("CreateMicrovmImage", input);
@@ -82,7 +77,7 @@ function imageOperations(
       const created = await images.create(
         { image, version: { ...version, imageVersion: "1.0" } },
         token,
-        quotas.images,
+        limits,
       );
       deps.onBuildWanted();
       return created;
@@ -93,7 +88,7 @@ function imageOperations(
       if (original) return original;
       const { name } = await find(scope, input.imageArn, "UpdateMicrovmImage");
       const version = await newVersion(deps, scope, name, input);
-      const updated = await images.update(version, token, quotas.versionsPerImage);
+      const updated = await images.update(version, token, limits);
       deps.onBuildWanted();
       return updated;
     },

@@ -9,7 +9,7 @@ import {
 } from "@aws-sdk/client-lambda-microvms";
 import type { CreateConnectorInput } from "../../../src/connectors/operations.ts";
 import type { ConnectorRecord } from "../../../src/connectors/records.ts";
-import { createDomain } from "../../../src/domain.ts";
+import { createDomain, type DomainDeps } from "../../../src/domain.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { silentLog } from "../../../src/lib/log.ts";
 import { openSqliteStore } from "../../../src/store/sqlite.ts";
@@ -36,13 +36,13 @@ const CONNECTOR: CreateConnectorInput = {
 };
 export const image = { imageIdentifier: IMAGE_ARN };
 /** A service over a real domain, and what a client does with it. */
-export async function setUp() {
+export async function setUp(quotas: Partial<DomainDeps["config"]["quotas"]> = {}) {
   await using acquired = new AsyncDisposableStack();
   const store = acquired.use(await openSqliteStore(":memory:"));
   const host = createFakeHost();
   const config = {
     terminatedRetentionHours: 24,
-    quotas: { images: 2, versionsPerImage: 3, memoryMiB: 409_600, networkConnectors: 1 },
+    quotas: { images: 2, versionsPerImage: 3, memoryMiB: 409_600, networkConnectors: 1, ...quotas },
   };
   const domain = acquired.use(
     createDomain({ store, host, clock: systemClock(), log: silentLog(), config }),
