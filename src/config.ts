@@ -5,6 +5,7 @@ import path from "node:path";
 import { parse as parseToml } from "smol-toml";
 import { z } from "zod";
 import { messageOf, ServiceError } from "./errors.ts";
+import { DEFAULT_MANAGED_IMAGES, type ManagedImageSettings } from "./images/managed.ts";
 import { LOG_LEVELS } from "./lib/log.ts";
 
 const address = z
@@ -91,6 +92,22 @@ const schema = z.strictObject({
       concurrentBuilds: z.number().int().min(1).default(10),
     })
     .prefault({}),
+  /** Managed base images by name, in every account and region; those of the service are there unless set otherwise. */
+  managedImages: z
+    .record(
+      z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, - or _"),
+      z.strictObject({
+        /** Name of a base that `torpor setup` made. */
+        base: z.string().min(1),
+        /** Status by version. */
+        versions: z.record(
+          z.string().regex(/^(0|[1-9]\d{0,8})$/, "must be a whole number"),
+          z.enum(["AVAILABLE", "DEPRECATED"]),
+        ),
+      }),
+    )
+    .prefault({})
+    .transform((given): ManagedImageSettings => ({ ...DEFAULT_MANAGED_IMAGES, ...given })),
   /** Hours a terminated microVM stays visible. */
   terminatedRetentionHours: z.number().min(0).default(24),
 });

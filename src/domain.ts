@@ -7,6 +7,7 @@ import { ConnectorProvisioning } from "./connectors/provisioning.ts";
 import type { Host } from "./host/host.ts";
 import { ImageBuilds } from "./images/builds.ts";
 import { createImageOperations } from "./images/create-operations.ts";
+import { createManagedImages, DEFAULT_MANAGED_IMAGES } from "./images/managed.ts";
 import type { ImageOperations } from "./images/operations.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Log } from "./lib/log.ts";
@@ -25,6 +26,7 @@ export interface DomainDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly config: Pick<Config, "terminatedRetentionHours"> & {
+    readonly managedImages?: Config["managedImages"];
     readonly quotas: Pick<
       Config["quotas"],
       "memoryMiB" | "networkConnectors" | "images" | "versionsPerImage"
@@ -74,6 +76,7 @@ export function createDomain(deps: DomainDeps): Domain {
       connectors,
       clock,
       onBuildWanted: () => builds.wake(),
+      managed: createManagedImages(config.managedImages ?? DEFAULT_MANAGED_IMAGES),
       cpuTarget: host.cpuTarget,
       limits: config.quotas,
       onDeleteWanted: (image) => builds.remove(image),

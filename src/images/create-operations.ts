@@ -9,7 +9,7 @@ import type { ConnectorStore } from "../store/connector-store.ts";
 import type { ImageLimits, ImageStore, NewImageVersion } from "../store/store.ts";
 import { type ImageAction, imageArnOf, noImage, parseImageArn } from "./arn.ts";
 import { resolveConfiguration } from "./configuration.ts";
-import { managedImages, managedImageVersions } from "./managed.ts";
+import type { ManagedImages } from "./managed.ts";
 import type { ImageConfigurationInput, ImageOperations } from "./operations.ts";
 import { pageOf } from "./page.ts";
 import type { CpuTarget, ImageRecord, ImageVersionRecord } from "./records.ts";
@@ -20,6 +20,7 @@ export interface ImageOperationsDeps {
   readonly images: ImageStore;
   readonly connectors: Pick<ConnectorStore, "find">;
   readonly clock: Clock;
+  readonly managed: ManagedImages;
   readonly cpuTarget: CpuTarget;
   /** Of each account in each region. */
   readonly limits: ImageLimits;
@@ -40,7 +41,7 @@ export type FindImage = (
 
 /** The operations over a store. */
 export function createImageOperations(deps: ImageOperationsDeps): ImageOperations {
-  const { images } = deps;
+  const { images, managed } = deps;
   const find: FindImage = async (scope, imageArn, action) => {
     const { name } = parseImageArn(scope, imageArn, action);
     const image = await images.get(scope, name);
@@ -52,10 +53,10 @@ export function createImageOperations(deps: ImageOperationsDeps): ImageOperation
     ...createVersionOperations(deps, find),
     ...tagOperations(deps, find),
     async listManaged(scope, page) {
-      return pageOf(managedImages(scope), page, ({ imageArn }) => imageArn);
+      return pageOf(managed.list(scope), page, ({ imageArn }) => imageArn);
     },
     async listManagedVersions(scope, imageArn, page) {
-      const versions = managedImageVersions(scope, imageArn);
+      const versions = managed.versions(scope, imageArn);
       return pageOf(versions, page, ({ imageVersion }) => imageVersion);
     },
   };
@@ -125,13 +126,13 @@ function tagOperations(
 }
 
 async function newVersion(
-  { clock, cpuTarget, connectors }: ImageOperationsDeps,
+  { clock, managed, cpuTarget, connectors }: ImageOperationsDeps,
   { account, region }: Scope,
   imageName: string,
   input: ImageConfigurationInput,
 ): Promise<NewImageVersion> {
   const now = clock.now();
-  const configuration = resolveConfiguration({ account, region }, cpuTarget, input);
+  const configuration = resolveConfiguration({ managed, cpuTarget }, { account, region }, input);
   await checkConnectors(
     { connectors },
     { account, region },

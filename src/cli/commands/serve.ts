@@ -13,6 +13,7 @@ import { hasErrorCode, ServiceError } from "../../errors.ts";
 import { createGuestClient } from "../../guest/client.ts";
 import { createLocalHost } from "../../host/local-host.ts";
 import { createIngress } from "../../ingress/server.ts";
+import { checkManagedBases } from "../../images/managed.ts";
 import { findAccessKeys } from "../../keys/access-keys.ts";
 import { openCursorKey } from "../../keys/cursor-key.ts";
 import { findKeyIn } from "../../keys/keys.ts";
@@ -70,7 +71,11 @@ async function startService(
     throw new ServiceError("SETUP_FAILED", "Cannot serve: network namespaces and QEMU need root");
   }
   // First, so that a machine that is not set up is told so before anything is made.
-  await locateAssets(config.dataDir);
+  const { bases } = await locateAssets(config.dataDir);
+  checkManagedBases(
+    config.managedImages,
+    bases.map(({ name }) => name),
+  );
   await using acquired = new AsyncDisposableStack();
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.root, { recursive: true, mode: 0o700 });

@@ -10,7 +10,7 @@ import { STSClient } from "@aws-sdk/client-sts";
 import type { RateLimiter } from "../../../src/api/rate-limit.ts";
 import type { ApiLimits, ApiServer } from "../../../src/api/server.ts";
 import { createApiServer } from "../../../src/api/server.ts";
-import { managedImages, managedImageVersions } from "../../../src/images/managed.ts";
+import { createManagedImages, DEFAULT_MANAGED_IMAGES } from "../../../src/images/managed.ts";
 import type { ConnectorOperations } from "../../../src/connectors/operations.ts";
 import type { ImageOperations } from "../../../src/images/operations.ts";
 import { ServiceError } from "../../../src/errors.ts";
@@ -131,6 +131,7 @@ function fakeMicrovms(calls: DomainCall[]): MicrovmOperations {
 }
 
 function fakeImages(calls: DomainCall[]): ImageOperations {
+  const managed = createManagedImages(DEFAULT_MANAGED_IMAGES);
   return {
     async create(_scope, input) {
       calls.push(["create", input]);
@@ -184,11 +185,11 @@ function fakeImages(calls: DomainCall[]): ImageOperations {
     },
     async listManaged(scope, page) {
       calls.push(["listManaged", page]);
-      return { items: managedImages(scope), next: null };
+      return { items: managed.list(scope), next: null };
     },
     async listManagedVersions(scope, imageArn, page) {
       calls.push(["listManagedVersions", imageArn, page]);
-      return { items: managedImageVersions(scope, imageArn), next: null };
+      return { items: managed.versions(scope, imageArn), next: null };
     },
     async getTags(_scope, imageArn) {
       calls.push(["getTags", imageArn]);
