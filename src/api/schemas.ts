@@ -21,6 +21,7 @@ import {
   textOfBytes,
   union,
   unit,
+  unsupported,
 } from "./shapes.ts";
 
 /** Members whose values are never repeated in a message, wherever they occur. */
@@ -41,6 +42,8 @@ const nonBlank = () => text({ min: 1, max: 2048, pattern: "[^\\s]+" });
 const imageIdentifier = () => text({ min: 1, max: 256 });
 const microvmIdentifier = () => text({ min: 1, max: 256 });
 const clientToken = () => text({ min: 1, max: 128 }).exactOptional();
+/** Without the key that a caller named, what should be encrypted with it must not be made. */
+const kmsKeyIdentifier = () => unsupported("this service has no customer managed keys");
 const architecture = () => oneOf(["ARM_64", "X86_64"]);
 const connector = () => text({ min: 1, max: 2048 });
 const roleArn = () =>
@@ -126,6 +129,7 @@ function unwrapped<T extends WireConfiguration>({ codeArtifact, resources, ...re
 
 export const createMicrovmImage = structure({
   clientToken: clientToken(),
+  kmsKeyIdentifier: kmsKeyIdentifier(),
   additionalOsCapabilities: configuration.additionalOsCapabilities,
   description: configuration.description,
   resources: configuration.resources,
@@ -145,6 +149,7 @@ export const createMicrovmImage = structure({
 export const updateMicrovmImage = structure({
   imageIdentifier: imageIdentifier(),
   clientToken: clientToken(),
+  kmsKeyIdentifier: kmsKeyIdentifier(),
   ...configuration,
 }).transform(({ imageIdentifier: imageArn, ...rest }): UpdateImageInput => ({
   ...unwrapped(rest),
@@ -223,6 +228,7 @@ export const runMicrovm = structure({
   imageIdentifier: imageIdentifier(),
   executionRoleArn: roleArn().exactOptional(),
   clientToken: clientToken(),
+  kmsKeyIdentifier: kmsKeyIdentifier(),
   idlePolicy: structure({
     maxIdleDurationSeconds: integer({ min: 60 }),
     suspendedDurationSeconds: integer({ min: 0 }),

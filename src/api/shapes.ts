@@ -94,6 +94,11 @@ export function union<T extends z.ZodRawShape>(shape: T) {
   );
 }
 
+/** A member that must not be ignored and cannot be honoured: whoever sets it is told why. */
+export function unsupported(why: string) {
+  return z.custom<never>(() => false, `Member must not be set: ${why}`).exactOptional();
+}
+
 /** A list of structures; violations name the item. */
 export function listOf<T extends z.ZodType>(item: T, { min, max }: Bounds = {}) {
   let schema = z.array(item);
