@@ -13,7 +13,7 @@ import type { Log } from "../lib/log.ts";
 import { egressPolicyOf } from "../microvms/connectors.ts";
 import type { BuildOutcome, ImageStore } from "../store/store.ts";
 import { imageRefOf } from "./image-ref.ts";
-import type { ImageRecord, ImageVersionRecord } from "./records.ts";
+import type { ImageRecord, ImageVersionRecord, SnapshotSizes } from "./records.ts";
 
 export const MAX_CONCURRENT_BUILDS = 2;
 export const MAX_BUILD_ATTEMPTS = 3;
@@ -136,7 +136,7 @@ export class ImageBuilds implements AsyncDisposable {
       if (signal.aborted) return undefined;
       log.warn("Build failed", { error });
       const reason = isServiceError(error) ? messageOf(error) : UNKNOWN_REASON;
-      return { succeeded: false, reason };
+      return { succeeded: false, reason, ...sizesOfFailure(error) };
     }
   }
 
@@ -176,6 +176,14 @@ export class ImageBuilds implements AsyncDisposable {
       });
     }
   }
+}
+
+/** What a build that failed had come to: its container, or nothing. */
+function sizesOfFailure(error: unknown): { sizes?: SnapshotSizes } {
+  const size = isServiceError(error) ? error.details["codeInstallSizeInBytes"] : undefined;
+  if (typeof size !== "number") return {};
+  const others = { memorySnapshotSizeInBytes: null, diskSnapshotSizeInBytes: null };
+  return { sizes: { codeInstallSizeInBytes: size, ...others } };
 }
 
 function buildRequestOf(version: ImageVersionRecord): BuildRequest {

@@ -192,7 +192,8 @@ function finish(
   const isFirst = image.state === "CREATING";
   const { imageVersion } = building;
   if (!outcome.succeeded) {
-    const failed = { ...building, stateReason: outcome.reason, updatedAt: at };
+    const { reason, sizes = null } = outcome;
+    const failed = { ...building, stateReason: reason, sizes, updatedAt: at };
     return {
       version: tables.moveVersion(failed, "FAILED"),
       image: tables.moveImage(

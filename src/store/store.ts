@@ -88,7 +88,7 @@ export interface ImageWithVersion {
 
 export type BuildOutcome =
   | { readonly succeeded: true; readonly sizes: SnapshotSizes }
-  | { readonly succeeded: false; readonly reason: string };
+  | { readonly succeeded: false; readonly reason: string; readonly sizes?: SnapshotSizes };
 
 /** Most of what an account may have in a region; what is left out has no limit. */
 export interface ImageLimits {

@@ -96,6 +96,28 @@ describe("builds", () => {
     });
   });
 
+  it("that failed after the container was built have its size and no others", async () => {
+    await using it = await setUp();
+    const details = { codeInstallSizeInBytes: 2000 };
+    const message = "Ready hook invocation timed out after PT5M";
+    it.host.failNext("build", new ServiceError("BUILD_FAILED", message, { details }));
+    await it.create();
+    const path = `/2025-09-09/microvm-images/${IMAGE_ARN}/versions/1.0/builds`;
+    const list = await sendSigned(it.harness, { method: "GET", path });
+    const { items } = JSON.parse(list.body) as { items: { buildId: string }[] };
+    const one = await sendSigned(it.harness, {
+      method: "GET",
+      path: `${path}/${items[0]?.buildId ?? ""}`,
+    });
+    const { stateReason, snapshotBuild } = JSON.parse(one.body) as Record<string, unknown>;
+    assert.equal(stateReason, message);
+    assert.deepEqual(snapshotBuild, {
+      codeInstallSizeInBytes: 2000,
+      memorySnapshotSizeInBytes: null,
+      diskSnapshotSizeInBytes: null,
+    });
+  });
+
   it("have every member on the wire", async () => {
     await using it = await setUp();
     it.host.failNext("build", new ServiceError("BUILD_FAILED", "no"));
