@@ -7,6 +7,7 @@ import path from "node:path";
 import {
   type Clients,
   createClients,
+  buildReason,
   createImage,
   uploadArtifact,
   waitForBuild,
@@ -58,11 +59,10 @@ export async function buildFlask(
     name,
     await uploadArtifact(clients, `${name}.zip`, zip),
   );
-  const { state, stateReason } = await waitForBuild(clients, imageArn);
+  const { state } = await waitForBuild(clients, imageArn);
   if (state !== "SUCCESSFUL") {
-    throw new Error(
-      `The build ended ${state}: ${stateReason}\n${log.slice(-FAILURE_LINES).join("\n")}`,
-    );
+    const reason = await buildReason(clients, imageArn);
+    throw new Error(`The build ended ${state}: ${reason}\n${log.slice(-FAILURE_LINES).join("\n")}`);
   }
   const imageRef = `${clients.account}/${clients.region}/${name}/1.0`;
   return { imageArn, files: builtImageFiles(dataPaths(dataDir).images, imageRef) };

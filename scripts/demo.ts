@@ -15,6 +15,7 @@ import {
   callEndpoint,
   type Clients,
   createClients,
+  buildReason,
   createImage,
   mintToken,
   poll,
@@ -85,7 +86,8 @@ async function build(clients: Clients, name: string): Promise<string> {
     const log = path.join(service.dataDir, "logs/images", account, region, name, "1.0.log");
     await follow(log, built);
     const version = await built;
-    assert.equal(version.state, "SUCCESSFUL", `the build failed: ${version.stateReason}`);
+    const reason = await buildReason(clients, imageArn);
+    assert.equal(version.state, "SUCCESSFUL", `the build failed: ${reason}`);
   });
   return imageArn;
 }

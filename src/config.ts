@@ -5,6 +5,7 @@ import path from "node:path";
 import { parse as parseToml } from "smol-toml";
 import { z } from "zod";
 import { messageOf, ServiceError } from "./errors.ts";
+import { DEFAULT_MANAGED_IMAGES, type ManagedImageSettings } from "./images/managed.ts";
 import { LOG_LEVELS } from "./lib/log.ts";
 
 const address = z
@@ -62,8 +63,12 @@ const schema = z.strictObject({
   /** Limits of each account in each region. */
   quotas: z
     .strictObject({
-      /** Baseline memory of all microVMs that are not TERMINATED, in MiB. */
+      /** Memory of all microVMs that are not TERMINATED, in MiB. */
       memoryMiB: z.number().int().min(0).default(409_600),
+      /** Whether each counts with its baseline or with the peak that the guest sees. */
+      memoryCounts: z.enum(["baseline", "peak"]).default("baseline"),
+      /** Whether the VMs of builds count as well. */
+      memoryCountsBuilds: z.boolean().default(true),
       /** Whether the request rates below are enforced; on one's own hardware there is rarely a reason to. */
       enforceRates: z.boolean().default(false),
       /** Requests a second, and at once, by operation. */
@@ -83,8 +88,26 @@ const schema = z.strictObject({
       /** Images, and versions of each. */
       images: z.number().int().min(0).default(100),
       versionsPerImage: z.number().int().min(1).default(50),
+      /** Versions that wait to be built or are. */
+      concurrentBuilds: z.number().int().min(1).default(10),
     })
     .prefault({}),
+  /** Managed base images by name, in every account and region; those of the service are there unless set otherwise. */
+  managedImages: z
+    .record(
+      z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, - or _"),
+      z.strictObject({
+        /** Name of a base that `torpor setup` made. */
+        base: z.string().min(1),
+        /** Status by version. */
+        versions: z.record(
+          z.string().regex(/^(0|[1-9]\d{0,8})$/, "must be a whole number"),
+          z.enum(["AVAILABLE", "DEPRECATED"]),
+        ),
+      }),
+    )
+    .prefault({})
+    .transform((given): ManagedImageSettings => ({ ...DEFAULT_MANAGED_IMAGES, ...given })),
   /** Hours a terminated microVM stays visible. */
   terminatedRetentionHours: z.number().min(0).default(24),
 });

@@ -7,6 +7,7 @@ import { ConnectorProvisioning } from "./connectors/provisioning.ts";
 import type { Host } from "./host/host.ts";
 import { ImageBuilds } from "./images/builds.ts";
 import { createImageOperations } from "./images/create-operations.ts";
+import { createManagedImages, DEFAULT_MANAGED_IMAGES } from "./images/managed.ts";
 import type { ImageOperations } from "./images/operations.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Log } from "./lib/log.ts";
@@ -17,7 +18,7 @@ import { createTraffic, type Traffic } from "./microvms/traffic.ts";
 import { Scheduler } from "./scheduler/loop.ts";
 import { recoverMicrovms } from "./scheduler/reclaim.ts";
 import { keepPurging } from "./scheduler/retention.ts";
-import type { Store } from "./store/store.ts";
+import type { MemoryQuota, Store } from "./store/store.ts";
 
 export interface DomainDeps {
   readonly store: Store;
@@ -25,10 +26,12 @@ export interface DomainDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly config: Pick<Config, "terminatedRetentionHours"> & {
+    readonly managedImages?: Config["managedImages"];
     readonly quotas: Pick<
       Config["quotas"],
       "memoryMiB" | "networkConnectors" | "images" | "versionsPerImage"
-    >;
+    > &
+      Partial<Pick<Config["quotas"], "memoryCounts" | "memoryCountsBuilds" | "concurrentBuilds">>;
   };
 }
 
@@ -66,14 +69,16 @@ export function createDomain(deps: DomainDeps): Domain {
   return {
     microvms: createMicrovmOperations({
       ...{ microvms, images, connectors, live, clock },
-      memoryQuotaMiB: config.quotas.memoryMiB,
+      memoryQuota: memoryQuotaOf(config.quotas),
     }),
     images: createImageOperations({
       images,
+      connectors,
       clock,
       onBuildWanted: () => builds.wake(),
+      managed: createManagedImages(config.managedImages ?? DEFAULT_MANAGED_IMAGES),
       cpuTarget: host.cpuTarget,
-      quotas: config.quotas,
+      limits: config.quotas,
       onDeleteWanted: (image) => builds.remove(image),
       onVersionDeleteWanted: (version) => builds.removeVersion(version),
     }),
@@ -101,5 +106,13 @@ export function createDomain(deps: DomainDeps): Domain {
         purging,
       ]);
     },
+  };
+}
+
+function memoryQuotaOf(quotas: DomainDeps["config"]["quotas"]): MemoryQuota {
+  return {
+    limitMiB: quotas.memoryMiB,
+    counts: quotas.memoryCounts ?? "baseline",
+    countsBuilds: quotas.memoryCountsBuilds ?? true,
   };
 }

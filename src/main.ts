@@ -2,6 +2,7 @@
 
 import { runDoctor } from "./cli/commands/doctor.ts";
 import { runEnv } from "./cli/commands/env.ts";
+import { runKeys } from "./cli/commands/keys.ts";
 import { runServe } from "./cli/commands/serve.ts";
 import { runSetup } from "./cli/commands/setup.ts";
 import { CONFIG_HELP } from "./cli/arguments.ts";
@@ -30,8 +31,17 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   env: {
     run: runEnv,
     summary: "print the exports that point AWS clients at the service",
-    options: `  --wait                      wait up to two minutes for the service to serve
+    options: `  --account ID                of this account instead of the one with the root key
+  --wait                      wait up to two minutes for the service to serve
   --json                      print one JSON object instead`,
+  },
+  keys: {
+    run: runKeys,
+    summary: "make, list and delete access keys of further accounts, also while the service runs",
+    options: `  create --account ID         make a key, and with its first one the account
+  list                        show all keys without their secrets
+  delete KEY                  end a key; what its account has stays
+  --json                      print JSON instead; of create with the secret`,
   },
   doctor: { run: runDoctor, summary: "check the machine and say what to mend", options: "" },
 };

@@ -15,6 +15,7 @@ import {
   type GetMicrovmCommandOutput,
   GetMicrovmImageVersionCommand,
   type GetMicrovmImageVersionCommandOutput,
+  ListMicrovmImageBuildsCommand,
   LambdaMicrovmsClient,
 } from "@aws-sdk/client-lambda-microvms";
 import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
@@ -113,6 +114,13 @@ export async function waitForBuild(
     );
     return version.state === "SUCCESSFUL" || version.state === "FAILED" ? version : undefined;
   });
+}
+
+/** Why the build of an image's first version failed; empty when it did not. */
+export async function buildReason(clients: Clients, imageIdentifier: string): Promise<string> {
+  const version = { imageIdentifier, imageVersion: "1.0" };
+  const { items = [] } = await clients.microvms.send(new ListMicrovmImageBuildsCommand(version));
+  return items[0]?.stateReason ?? "";
 }
 
 /** Waits until a microVM is in one of `states`; fails at once when it ended and that was not asked for. */

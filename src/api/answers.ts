@@ -3,8 +3,8 @@
 
 import { ServiceError } from "../errors.ts";
 import type { Scope } from "../microvms/records.ts";
-import { coreErrorReply, isCorePath } from "./core-errors.ts";
-import { jsonErrorReply, type Reply, type WireError } from "./errors.ts";
+import { errorReply } from "./core-errors.ts";
+import type { Reply, WireError } from "./errors.ts";
 import { answerOperation, splitUrl } from "./operation.ts";
 import { createRouter } from "./router.ts";
 import { healthReply } from "./routes/health.ts";
@@ -73,7 +73,7 @@ export function createAnswers(deps: AnswerDeps): Answers {
     },
     refusal(request, error) {
       if (peekService(request) === "sts") return xmlErrorReply(error, request.requestId);
-      return isCorePath(splitUrl(request.url).path) ? coreErrorReply(error) : jsonErrorReply(error);
+      return errorReply(splitUrl(request.url).path, error);
     },
   };
 }

@@ -69,7 +69,7 @@ export const createNetworkConnector: z.ZodType<CreateConnectorInput> = coreStruc
   operatorRole: operatorRole(),
   tags: textMap(
     text({ min: 1, max: 128, pattern: TAG_PATTERN }),
-    text({ max: 256, pattern: TAG_PATTERN }),
+    text({ min: 0, max: 256, pattern: TAG_PATTERN }),
   ).exactOptional(),
 });
 

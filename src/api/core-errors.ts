@@ -1,5 +1,5 @@
 // Failures in the words of lambda-core, the API family of network connectors: other exception names than those of
-// lambda-microvms, and the text under `Message` in some.
+// lambda-microvms, and the text under `Message` in some. The tag operations share one of them.
 
 import { isServiceError, ServiceError } from "../errors.ts";
 import { jsonErrorReply, type Reply, type WireError } from "./errors.ts";
@@ -57,6 +57,12 @@ const CORE_EXCEPTIONS: Readonly<Record<string, CoreException>> = {
 /** Whether a path belongs to lambda-core. */
 export function isCorePath(path: string): boolean {
   return path.split("/").find((segment) => segment !== "") === "2026-04-04";
+}
+
+/** The response for an error of an operation with this path. */
+export function errorReply(path: string, error: WireError): Reply {
+  const isCore = isCorePath(path) || error.name === "InvalidParameterValueException";
+  return isCore ? coreErrorReply(error) : jsonErrorReply(error);
 }
 
 /** The lambda-core response for an error. */

@@ -39,7 +39,9 @@ export function openCursor(
   const after = sealed.subarray(MAC_BYTES).toString();
   const mac = sealed.subarray(0, MAC_BYTES);
   if (mac.length === MAC_BYTES && timingSafeEqual(mac, macOf(key, binding, after))) return after;
-  throw new ServiceError("VALIDATION_FAILED", `Invalid ${member}`);
+  // Of a `nextToken` the service says nothing but that the request is a bad one.
+  const details = member === "nextToken" ? { wireMessage: null } : {};
+  throw new ServiceError("VALIDATION_FAILED", `Invalid ${member}`, { details });
 }
 
 function macOf(key: Uint8Array, { operation, scope, filter }: CursorBinding, after: string) {

@@ -1,6 +1,7 @@
 // Failures as responses: which exception name, status and body a client sees for each error of ours.
 
 import { ERRORS, isServiceError, type ErrorCode, type ServiceError } from "../errors.ts";
+import { gatewayPage } from "./gateway.ts";
 
 /** A response that needs no more work than being written. */
 export interface Reply {
@@ -72,11 +73,17 @@ export interface WireError {
   readonly message: string | null;
   readonly members: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
+  /** The member that holds the message; `message` when left out. */
+  readonly textMember?: "Message";
+  /** Answered with the gateway's page, whatever the protocol. */
+  readonly isPage?: true;
 }
 
 /**
  * The wire form of any thrown value. An error's `details.exception` chooses an edge exception, `details.wireMessage`
- * null an empty message. What is not a ServiceError shows nothing of itself. */
+ * null an empty message, `details.textMember` another name for it, `details.gatewayStatus` a page of the gateway. What is
+ * not a ServiceError shows nothing of itself.
+ */
 export function wireErrorOf(error: unknown): WireError {
   const code = isServiceError(error) ? error.code : "INTERNAL";
   const { name, members = [], message } = WIRE_EXCEPTIONS[code];
@@ -91,8 +98,12 @@ export function wireErrorOf(error: unknown): WireError {
 }
 
 function edgeOverrides(error: ServiceError): Partial<WireError> {
-  const { exception, wireMessage } = error.details;
-  const message = wireMessage === null ? { message: null } : {};
+  const { exception, wireMessage, textMember, gatewayStatus } = error.details;
+  if (typeof gatewayStatus === "number") return { status: gatewayStatus, isPage: true };
+  const message: Partial<WireError> = {
+    ...(wireMessage === null && { message: null }),
+    ...(textMember === "Message" && { textMember }),
+  };
   if (typeof exception !== "string" || !Object.hasOwn(EDGE_EXCEPTIONS, exception)) return message;
   const status = EDGE_EXCEPTIONS[exception] ?? 403;
   return { status, name: exception, members: [], message: error.message, ...message };
@@ -113,8 +124,10 @@ function allowOf(error: ServiceError): Record<string, string> {
 
 /** The rest-json response for an error. */
 export function jsonErrorReply(error: WireError): Reply {
+  if (error.isPage) return pageReply(error);
   // The deserialiser's texts come under `Message`, its empty message under `message` (both recorded).
-  const key = error.name === "SerializationException" && error.message ? "Message" : "message";
+  const isMismatch = error.name === "SerializationException" && error.message;
+  const key = isMismatch ? "Message" : (error.textMember ?? "message");
   const members = Object.fromEntries(error.members.map((member) => [member, null]));
   return {
     status: error.status,
@@ -125,4 +138,8 @@ export function jsonErrorReply(error: WireError): Reply {
     },
     body: JSON.stringify({ [key]: error.message, ...members }),
   };
+}
+
+function pageReply({ status }: WireError): Reply {
+  return { status, headers: { "content-type": "text/html" }, body: gatewayPage(status) };
 }

@@ -3,6 +3,7 @@
 import { ServiceError } from "../errors.ts";
 import type { Scope } from "../microvms/records.ts";
 import type { Reply } from "./errors.ts";
+import { checkMicrovmLabel, gatewayError, isServedPath } from "./gateway.ts";
 import type { Router } from "./router.ts";
 import type { Route, RouteDeps } from "./routes/route.ts";
 import { serializationError } from "./validation.ts";
@@ -24,6 +25,7 @@ export async function answerOperation(
   const { route, labels } = requireRoute(deps.findRoute, request.method, path);
   if (route.answer === undefined)
     throw edgeError("NotImplementedException", `torpor does not implement ${route.operation} yet`);
+  checkMicrovmLabel(labels);
   // As the service does it: a request counts before anybody looks into it.
   deps.rates?.admit(scope, route.operation);
   const raw = { ...bodyMembers(route, request.body), ...queryMembers(route, query), ...labels };
@@ -45,8 +47,10 @@ export function splitUrl(url: string): { path: string; query: URLSearchParams } 
 
 function requireRoute(findRoute: Router, method: string, path: string) {
   const match = findRoute(method, path);
-  if (match === undefined)
+  if (match === undefined) {
+    if (isServedPath(path)) throw gatewayError(404);
     throw edgeError("UnknownOperationException", "No operation has this path");
+  }
   if ("route" in match) return match;
   throw edgeError("MethodNotAllowedException", `This path has no ${method} operation`, {
     allowedMethods: match.allowedMethods,

@@ -21,6 +21,7 @@ import {
   textOfBytes,
   union,
   unit,
+  unsupported,
 } from "./shapes.ts";
 
 /** Members whose values are never repeated in a message, wherever they occur. */
@@ -34,11 +35,15 @@ export const SENSITIVE_MEMBERS: ReadonlySet<string> = new Set([
 const DEFAULT_PAGE_SIZE = 10;
 const MAX_PAGE_SIZE = 50;
 const TAG_PATTERN = "([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)";
+const TAGGABLE_PATTERN =
+  "arn:(aws[a-zA-Z-]*):lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:\\d{12}:(function:[a-zA-Z0-9-_]+(:(\\$LATEST|[a-zA-Z0-9-_]+))?|layer:([a-zA-Z0-9-_]+)|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|(capacity-provider|network-connector|microvm-image):[a-zA-Z0-9-_]+)";
 
 const nonBlank = () => text({ min: 1, max: 2048, pattern: "[^\\s]+" });
 const imageIdentifier = () => text({ min: 1, max: 256 });
 const microvmIdentifier = () => text({ min: 1, max: 256 });
 const clientToken = () => text({ min: 1, max: 128 }).exactOptional();
+/** Without the key that a caller named, what should be encrypted with it must not be made. */
+const kmsKeyIdentifier = () => unsupported("this service has no customer managed keys");
 const architecture = () => oneOf(["ARM_64", "X86_64"]);
 const connector = () => text({ min: 1, max: 2048 });
 const roleArn = () =>
@@ -85,7 +90,7 @@ const hooks = () =>
 const tags = () =>
   textMap(
     text({ min: 1, max: 128, pattern: TAG_PATTERN }),
-    text({ max: 256, pattern: TAG_PATTERN }),
+    text({ min: 0, max: 256, pattern: TAG_PATTERN }),
   );
 
 /** What a version is built from. */
@@ -97,7 +102,7 @@ const configuration = {
   cpuConfigurations: listOf(structure({ architecture: architecture() })).exactOptional(),
   environmentVariables: textMap(
     text({ min: 1, max: 256, pattern: "[^\\s]+" }),
-    text({ max: 4096 }),
+    text({ min: 0, max: 4096 }),
     { max: 50 },
   ).exactOptional(),
   baseImageArn: nonBlank(),
@@ -124,6 +129,7 @@ function unwrapped<T extends WireConfiguration>({ codeArtifact, resources, ...re
 
 export const createMicrovmImage = structure({
   clientToken: clientToken(),
+  kmsKeyIdentifier: kmsKeyIdentifier(),
   additionalOsCapabilities: configuration.additionalOsCapabilities,
   description: configuration.description,
   resources: configuration.resources,
@@ -143,6 +149,7 @@ export const createMicrovmImage = structure({
 export const updateMicrovmImage = structure({
   imageIdentifier: imageIdentifier(),
   clientToken: clientToken(),
+  kmsKeyIdentifier: kmsKeyIdentifier(),
   ...configuration,
 }).transform(({ imageIdentifier: imageArn, ...rest }): UpdateImageInput => ({
   ...unwrapped(rest),
@@ -174,7 +181,7 @@ export const listMicrovmImageBuilds = structure({
   maxResults: maxResults(),
   nextToken: nextToken(),
   chipsetGeneration: nonBlank().exactOptional(),
-  chipset: oneOf(["GENERIC", "GRAVITON"]).exactOptional(),
+  chipset: oneOf(["GENERIC", "GRAVITON", "INTEL"]).exactOptional(),
   architecture: architecture().exactOptional(),
 });
 
@@ -190,13 +197,23 @@ export const listManagedMicrovmImages = structure({
   nextToken: nextToken(),
 });
 
-export const tagInput = structure({ Resource: imageIdentifier() });
+/** Every region name works here, where the service's pattern knows what its own look like. */
+const taggableResource = () =>
+  text({
+    min: 1,
+    max: 10_000,
+    pattern: TAGGABLE_PATTERN,
+    accepts:
+      /^arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:(?:network-connector|microvm-image):[\w-]+$/,
+  });
 
-export const tagResource = structure({ Resource: imageIdentifier(), Tags: tags() });
+export const tagInput = structure({ Resource: taggableResource() });
+
+export const tagResource = structure({ Resource: taggableResource(), Tags: tags() });
 
 export const untagResource = structure({
   tagKeys: textList(text({ min: 1, max: 128, pattern: TAG_PATTERN })),
-  Resource: imageIdentifier(),
+  Resource: taggableResource(),
 });
 
 export const listMicrovmImages = structure({
@@ -211,6 +228,7 @@ export const runMicrovm = structure({
   imageIdentifier: imageIdentifier(),
   executionRoleArn: roleArn().exactOptional(),
   clientToken: clientToken(),
+  kmsKeyIdentifier: kmsKeyIdentifier(),
   idlePolicy: structure({
     maxIdleDurationSeconds: integer({ min: 60 }),
     suspendedDurationSeconds: integer({ min: 0 }),

@@ -181,7 +181,7 @@ class ListeningServer implements ApiServer {
       return;
     }
     const wire = wireErrorOf(error);
-    const isOurs = wire.status >= 500 && wire.status !== NOT_IMPLEMENTED;
+    const isOurs = wire.status >= 500 && wire.status !== NOT_IMPLEMENTED && !wire.isPage;
     if (isOurs) this.#deps.log.error("API request failed", { requestId, error });
     else this.#deps.log.debug("API request refused", { requestId, name: wire.name, error });
     send(request, response, this.#answers.refusal(receivedFrom(request, requestId), wire));

@@ -18,6 +18,8 @@ interface Bounds {
 interface TextConstraints extends Bounds {
   /** A whole-value pattern as the service prints it. */
   readonly pattern?: string;
+  /** What is taken instead of the pattern, where this service takes more. */
+  readonly accepts?: RegExp;
 }
 
 const lengthAtMost = (max: number) => `Member must have length less than or equal to ${max}`;
@@ -27,7 +29,7 @@ const valueAtLeast = (min: number) => `Member must have value greater than or eq
 const matches = (pattern: string) => `Member must satisfy regular expression pattern: ${pattern}`;
 
 /** A string. Length counts UTF-16 units, as Java does. */
-export function text({ min, max, pattern }: TextConstraints = {}) {
+export function text({ min, max, pattern, accepts }: TextConstraints = {}) {
   let schema = z.string();
   const constraints: string[] = [];
   if (max !== undefined) {
@@ -39,7 +41,7 @@ export function text({ min, max, pattern }: TextConstraints = {}) {
     constraints.push(lengthAtLeast(min));
   }
   if (pattern !== undefined) {
-    schema = schema.regex(new RegExp(`^(?:${pattern})$`, "u"), matches(pattern));
+    schema = schema.regex(accepts ?? new RegExp(`^(?:${pattern})$`, "u"), matches(pattern));
     constraints.push(matches(pattern));
   }
   return schema.meta({ constraints: [...constraints, NOT_NULL] });
@@ -90,6 +92,11 @@ export function union<T extends z.ZodRawShape>(shape: T) {
       error: "Member must have exactly one member set",
     }),
   );
+}
+
+/** A member that must not be ignored and cannot be honoured: whoever sets it is told why. */
+export function unsupported(why: string) {
+  return z.custom<never>(() => false, `Member must not be set: ${why}`).exactOptional();
 }
 
 /** A list of structures; violations name the item. */

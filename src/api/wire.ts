@@ -150,7 +150,8 @@ export function imageVersionWire(record: ImageVersionRecord): ImageVersionWire {
     imageVersion: record.imageVersion,
     state: record.state,
     status: record.status,
-    stateReason: record.stateReason,
+    // The service says why a build failed with the build alone.
+    stateReason: null,
     createdAt: seconds(record.createdAt),
     updatedAt: seconds(record.updatedAt),
     tags: null,

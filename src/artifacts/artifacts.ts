@@ -7,10 +7,17 @@ export interface Artifact {
   readonly body: Readable;
 }
 
+export interface ArtifactSource {
+  /** Whose buckets are meant. A real S3 endpoint has those of its own credentials alone. */
+  readonly account: string;
+  /** `s3://bucket/key` */
+  readonly uri: string;
+}
+
 export interface ArtifactReader {
   /**
-   * Opens the object at `s3://bucket/key`. Rejects BUILD_FAILED with `details.reasonCode` S3_NO_SUCH_BUCKET,
+   * Opens an object. Rejects BUILD_FAILED with `details.reasonCode` S3_NO_SUCH_BUCKET,
    * S3_NO_SUCH_KEY, S3_ACCESS_DENIED or S3_INVALID_OBJECT.
    */
-  open(uri: string, signal: AbortSignal): Promise<Artifact>;
+  open(source: ArtifactSource, signal: AbortSignal): Promise<Artifact>;
 }

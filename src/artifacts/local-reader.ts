@@ -15,14 +15,13 @@ export interface ReaderOptions {
   readonly maxBytes?: number;
 }
 
-/** Reads the objects of `account`. A stream that was opened shows one version of the object to its end. */
+/** Reads the objects of the account that asks. A stream that was opened shows one version of the object to its end. */
 export function createLocalReader(
   { store }: { readonly store: Pick<ArtifactStore, "objects"> },
-  account: string,
   { maxBytes = MAX_ARTIFACT_BYTES }: ReaderOptions = {},
 ): ArtifactReader {
   return {
-    async open(uri, signal) {
+    async open({ account, uri }, signal) {
       signal.throwIfAborted();
       using opened = openObject(store, account, uri);
       const { sizeBytes } = opened.record;

@@ -23,14 +23,14 @@ export interface ArtifactsDeps {
 /** Opens the store under `directory` and the reader. Rejects SETUP_FAILED when the directory is in use. */
 export async function openArtifacts(
   { log, now = systemClock().now }: ArtifactsDeps,
-  config: Pick<Config, "accountId" | "s3">,
+  config: Pick<Config, "s3">,
   directory: string,
 ): Promise<Artifacts> {
   await using acquired = new AsyncDisposableStack();
   const store = acquired.use(await openLocalStore({ log, now }, directory));
   const reader =
     config.s3 === undefined
-      ? createLocalReader({ store }, config.accountId)
+      ? createLocalReader({ store })
       : acquired.use(createRemoteReader(config.s3));
   const resources = acquired.move();
   return { store, reader, [Symbol.asyncDispose]: () => resources.disposeAsync() };

@@ -50,7 +50,7 @@ export function createRemoteReader(
     },
   });
   return {
-    open: (uri, signal) => openRemote(client, uri, maxBytes, signal),
+    open: ({ uri }, signal) => openRemote(client, uri, maxBytes, signal),
     [Symbol.asyncDispose]: () => {
       client.destroy();
       return Promise.resolve();

@@ -20,29 +20,45 @@ export const CONFIG_HELP = `  --data-dir DIR              where everything is ke
 
 export interface ParsedArguments {
   readonly config: Config;
-  /** Values of the command's own flags. */
+  /** The command's own flags that were given. */
   readonly flags: ReadonlySet<string>;
+  /** The command's own options that were given, with their values. */
+  readonly values: ReadonlyMap<string, string>;
+  readonly positionals: readonly string[];
 }
 
-/** Reads the common options and the boolean `flags` of one command. Rejects VALIDATION_FAILED for anything else. */
+interface OwnArguments {
+  /** Names of options with a value. */
+  readonly options?: readonly string[];
+  /** Whether words that are no options are taken. */
+  readonly positionals?: boolean;
+}
+
+/** Reads the common options and what one command takes beside them. Throws VALIDATION_FAILED for anything else. */
 export function parseArguments(
   args: readonly string[],
   flags: readonly string[] = [],
+  { options = [], positionals: allowPositionals = false }: OwnArguments = {},
 ): ParsedArguments {
-  const own = Object.fromEntries(flags.map((flag) => [flag, { type: "boolean" as const }]));
-  let values: Record<string, string | boolean | undefined>;
+  const own: ParseArgsOptionsConfig = Object.fromEntries([
+    ...flags.map((flag) => [flag, { type: "boolean" }]),
+    ...options.map((option) => [option, { type: "string" }]),
+  ]);
+  let values: Record<string, unknown>;
+  let positionals: readonly string[];
   try {
-    ({ values } = parseArgs({
+    ({ values, positionals } = parseArgs({
       args: [...args],
       options: { ...CONFIG_OPTIONS, ...own },
       strict: true,
+      allowPositionals,
     }));
   } catch (error) {
     throw new ServiceError("VALIDATION_FAILED", `${messageOf(error)}; see torpor --help`, {
       cause: error,
     });
   }
-  const text = (name: keyof typeof CONFIG_OPTIONS) => {
+  const text = (name: string) => {
     const value = values[name];
     return typeof value === "string" ? value : undefined;
   };
@@ -55,5 +71,12 @@ export function parseArguments(
   return {
     config: loadConfig(text("config"), overrides as Partial<ConfigInput>),
     flags: new Set(flags.filter((flag) => values[flag] === true)),
+    values: new Map(
+      options.flatMap((option) => {
+        const value = text(option);
+        return value === undefined ? [] : [[option, value]];
+      }),
+    ),
+    positionals,
   };
 }

@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { ServiceError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
+import { checkTags, mergeTags, type Tags, withoutTags } from "../images/tags.ts";
 import type { Scope } from "../microvms/records.ts";
 import { tokenUseOf } from "../store/client-token.ts";
 import type { ConnectorPatch, ConnectorStore } from "../store/connector-store.ts";
@@ -74,6 +75,22 @@ export function createConnectorOperations(deps: ConnectorOperationsDeps): Connec
       deps.onChangeWanted();
       return deleted;
     },
+    ...tagOperations(connectors),
+  };
+}
+
+function tagOperations(
+  connectors: ConnectorStore,
+): Pick<ConnectorOperations, "getTags" | "tag" | "untag"> {
+  const change = async (scope: Scope, identifier: string, made: (tags: Tags) => Tags) => {
+    const { connectorId } = await existing(connectors, scope, identifier);
+    await connectors.amend(connectorId, ({ tags }) => ({ tags: made(tags) }));
+  };
+  return {
+    getTags: async (scope, identifier) => (await existing(connectors, scope, identifier)).tags,
+    tag: (scope, identifier, added) => change(scope, identifier, (tags) => mergeTags(tags, added)),
+    untag: (scope, identifier, keys) =>
+      change(scope, identifier, (tags) => withoutTags(tags, keys)),
   };
 }
 
@@ -111,7 +128,7 @@ function newConnector(scope: Scope, input: CreateConnectorInput, now: number): C
     lastUpdateStatus: null,
     lastUpdateStatusReason: null,
     lastUpdateToken: null,
-    tags: input.tags ?? {},
+    tags: checkTags(input.tags ?? {}),
     createdAt: now,
     lastModified: now,
   };

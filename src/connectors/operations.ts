@@ -1,5 +1,6 @@
 // What callers may ask of network connectors. Operations record what is wanted; the provisioning brings it about.
 
+import type { Tags } from "../images/tags.ts";
 import type { Page, PageRequest } from "../microvms/operations.ts";
 import type { Scope } from "../microvms/records.ts";
 import type { ConnectorRecord, VpcEgressConfiguration } from "./records.ts";
@@ -18,7 +19,7 @@ export interface CreateConnectorInput {
   readonly configuration: ConnectorConfigurationInput;
   readonly operatorRole?: string;
   readonly clientToken?: string;
-  readonly tags?: Readonly<Record<string, string>>;
+  readonly tags?: Tags;
 }
 
 export interface UpdateConnectorInput {
@@ -39,4 +40,10 @@ export interface ConnectorOperations {
   /** The connector as it is afterwards; one that changes nothing says so in `lastUpdateStatusReason`. */
   update(scope: Scope, identifier: string, input: UpdateConnectorInput): Promise<ConnectorRecord>;
   delete(scope: Scope, identifier: string): Promise<ConnectorRecord>;
+
+  getTags(scope: Scope, identifier: string): Promise<Tags>;
+  /** Adds tags; one with the key of another replaces it. */
+  tag(scope: Scope, identifier: string, tags: Tags): Promise<void>;
+  /** Removes the tags with these keys, whether they are there or not. */
+  untag(scope: Scope, identifier: string, keys: readonly string[]): Promise<void>;
 }

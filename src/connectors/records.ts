@@ -1,5 +1,6 @@
 // What the control plane stores about a customer's network connector. Times are epoch milliseconds.
 
+import type { Tags } from "../images/tags.ts";
 import type { Scope } from "../microvms/records.ts";
 import type { ConnectorState } from "./state.ts";
 
@@ -27,7 +28,7 @@ export interface ConnectorRecord extends Scope {
   readonly lastUpdateStatusReason: string | null;
   /** Client token of the last update that changed something; null when it had none. */
   readonly lastUpdateToken: { readonly token: string; readonly parametersHash: string } | null;
-  readonly tags: Readonly<Record<string, string>>;
+  readonly tags: Tags;
   readonly createdAt: number;
   readonly lastModified: number;
 }

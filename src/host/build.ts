@@ -2,7 +2,7 @@
 // system, boot it, wait until the application is ready, snapshot, restore once to prove it, publish.
 
 import { randomBytes, randomUUID } from "node:crypto";
-import { createWriteStream } from "node:fs";
+import { createWriteStream, existsSync } from "node:fs";
 import { mkdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -46,7 +46,8 @@ export function buildLogPath(logsDir: string, imageRef: string): string {
 
 /**
  * Builds a version and publishes its files. On rejection (BUILD_FAILED for what the caller can mend, with
- * `details.reasonCode` where the service has one) only the log is left.
+ * `details.reasonCode` where the service has one, and `details.codeInstallSizeInBytes` once the container was built) only
+ * the log is left.
  */
 export async function runBuild(
   deps: BuildDeps,
@@ -60,12 +61,29 @@ export async function runBuild(
       [Symbol.asyncDispose]: () => rm(workDir, { recursive: true, force: true }),
     };
     await mkdir(path.join(workDir, "image"), { recursive: true, mode: 0o700 });
-    const result = await buildSteps(deps, request, workDir, log, signal);
+    const result = await sayingWhatWasInstalled(workDir, () =>
+      buildSteps(deps, request, workDir, log, signal),
+    );
     log.line("build successful");
     return result;
   } catch (error) {
     log.line(`build failed: ${messageOf(error)}`);
     throw asBuildError(error, signal);
+  }
+}
+
+/** A failure after the container was built says how large it is, as the service does. */
+async function sayingWhatWasInstalled<T>(workDir: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { rootfs } = imageFiles(path.join(workDir, "image"));
+    if (!isServiceError(error, "BUILD_FAILED") || !existsSync(rootfs)) throw error;
+    const codeInstallSizeInBytes = await allocatedBytes(rootfs);
+    throw new ServiceError(error.code, error.message, {
+      cause: error,
+      details: { ...error.details, codeInstallSizeInBytes },
+    });
   }
 }
 
@@ -85,7 +103,7 @@ async function buildSteps(
   const archivePath = path.join(workDir, "artifact.zip");
 
   await step(log, `fetch ${configuration.codeArtifactUri}`, () =>
-    fetchArtifact(deps, configuration.codeArtifactUri, archivePath, signal),
+    fetchArtifact(deps, request, archivePath, signal),
   );
   // One slot for the container's build and the guest's boot: what RUN may reach is what the application may reach.
   await using acquired = new AsyncDisposableStack();
@@ -143,11 +161,12 @@ async function step<T>(log: BuildLog, what: string, work: () => Promise<T>): Pro
 
 async function fetchArtifact(
   deps: BuildDeps,
-  uri: string,
+  { account, configuration }: BuildRequest,
   archivePath: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const artifact = await deps.artifacts.open(uri, signal);
+  const source = { account, uri: configuration.codeArtifactUri };
+  const artifact = await deps.artifacts.open(source, signal);
   await pipeline(artifact.body, createWriteStream(archivePath, { mode: 0o600 }), { signal });
 }
 
@@ -182,14 +201,18 @@ async function firstEvent(guest: GuestClient, signal: AbortSignal): Promise<Agen
   throw new ServiceError("BUILD_FAILED", "The restored guest did not report its application");
 }
 
-/** Bytes on disk, as the service reports them: allocated blocks, not the sparse files' lengths. */
 async function measure(image: ImageFiles): Promise<SnapshotSizes> {
-  const allocated = async (file: string) => (await stat(file)).blocks * 512;
+  const devicesBytes = await allocatedBytes(image.devices);
   return {
-    memorySnapshotSizeInBytes: (await allocated(image.memory)) + (await allocated(image.devices)),
-    codeInstallSizeInBytes: await allocated(image.rootfs),
-    diskSnapshotSizeInBytes: await allocated(image.disk),
+    memorySnapshotSizeInBytes: (await allocatedBytes(image.memory)) + devicesBytes,
+    codeInstallSizeInBytes: await allocatedBytes(image.rootfs),
+    diskSnapshotSizeInBytes: await allocatedBytes(image.disk),
   };
+}
+
+/** Bytes on disk, as the service reports them: allocated blocks, not a sparse file's length. */
+async function allocatedBytes(file: string): Promise<number> {
+  return (await stat(file)).blocks * 512;
 }
 
 function asBuildError(error: unknown, signal: AbortSignal): unknown {

@@ -9,6 +9,8 @@ export type ImageRef = string;
 
 export interface BuildRequest {
   readonly buildId: string;
+  /** Whose artifact it is built from. */
+  readonly account: string;
   readonly imageRef: ImageRef;
   readonly imageArn: string;
   readonly imageName: string;
@@ -76,7 +78,10 @@ export interface Host extends AsyncDisposable {
   readonly cpuTarget: CpuTarget;
   /** Takes over what an earlier process left running, removes the rest. Once, before any other call. */
   recover(signal: AbortSignal): Promise<HostInventory>;
-  /** Builds a version: artifact to checked snapshot. On rejection nothing is left but the log. */
+  /**
+   * Builds a version: artifact to checked snapshot. On rejection nothing is left but the log; `details.codeInstallSizeInBytes`
+   * says how large the container was, if it came so far.
+   */
   build(request: BuildRequest, signal: AbortSignal): Promise<BuildResult>;
   /** Removes a built version's files. Safe to call twice. */
   removeImage(imageRef: ImageRef): Promise<void>;

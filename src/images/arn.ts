@@ -25,6 +25,7 @@ export type ImageAction =
   | "TagResource"
   | "UntagResource";
 
+const PARTITION = "aws";
 const IMAGE_RESOURCE = "microvm-image";
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
@@ -34,8 +35,9 @@ export function imageArnOf(scope: Scope, name: string): string {
 }
 
 /**
- * Which image `identifier` names. Only an ARN of the caller's own account and region is one. Rejects VALIDATION_FAILED
- * for other text and ACCESS_DENIED for the slash spelling and for foreign images, as the service does.
+ * Which image `identifier` names. Only an ARN of the caller's own account and region is one. Throws VALIDATION_FAILED for
+ * other text, ACCESS_DENIED for the slash spelling and for images of other accounts, as the service does, and NOT_FOUND
+ * for an image of another region, as Lambda does with its functions.
  */
 export function parseImageArn(
   scope: Scope,
@@ -44,21 +46,39 @@ export function parseImageArn(
 ): ImageIdentity {
   const [prefix, partition, service, region, account, ...resource] = identifier.split(":");
   const flaw = flawOf(prefix, partition, service, region, account, resource);
+  if (flaw !== undefined && action !== "RunMicrovm" && identifier.startsWith(`${IMAGE_RESOURCE}/`))
+    throw denied(scope, action, `arn:aws:lambda:${scope.region}:${scope.account}:${identifier}`);
   if (flaw !== undefined) {
     const message = action === "RunMicrovm" ? flaw : `Invalid ARN format: ${identifier}`;
     throw new ServiceError("VALIDATION_FAILED", message);
   }
-  const isForeign = account !== scope.account || region !== scope.region;
-  if (isForeign || resource[0]?.startsWith(`${IMAGE_RESOURCE}/`) === true) {
-    throw new ServiceError(
-      "ACCESS_DENIED",
-      `User is not authorized to perform: lambda:${action} on resource: ${identifier}`,
-    );
-  }
+  if (account !== scope.account || resource[0]?.startsWith(`${IMAGE_RESOURCE}/`) === true)
+    throw denied(scope, action, identifier);
   const [type, name, ...rest] = resource;
   if (service !== "lambda" || type !== IMAGE_RESOURCE || rest.length > 0 || !NAME.test(name ?? ""))
     throw new ServiceError("VALIDATION_FAILED", `Invalid ARN format: ${identifier}`);
+  if (partition !== PARTITION || region !== scope.region) throw noImage(action, identifier);
   return { ...scope, name: name ?? "", imageArn: imageArnOf(scope, name ?? "") };
+}
+
+/** What the service says when its identity management finds no such resource of the caller's. */
+function denied({ account }: Scope, action: ImageAction, resource: string): ServiceError {
+  const permission = `lambda:${action}`;
+  return new ServiceError(
+    "ACCESS_DENIED",
+    `User: arn:aws:iam::${account}:root is not authorized to perform: ${permission} on resource: ${resource} because no identity-based policy allows the ${permission} action`,
+    { details: { textMember: "Message" } },
+  );
+}
+
+/** NOT_FOUND in the words of an action: running asks for a version, everything else for the image. */
+export function noImage(action: ImageAction, imageArn: string): ServiceError {
+  return new ServiceError(
+    "NOT_FOUND",
+    action === "RunMicrovm"
+      ? `No active version found for MicroVM image ${imageArn}`
+      : `MicroVMImage not found for MicroVMImageID: ${imageArn}`,
+  );
 }
 
 function flawOf(

@@ -13,7 +13,7 @@ import type { Log } from "../lib/log.ts";
 import { egressPolicyOf } from "../microvms/connectors.ts";
 import type { BuildOutcome, ImageStore } from "../store/store.ts";
 import { imageRefOf } from "./image-ref.ts";
-import type { ImageRecord, ImageVersionRecord } from "./records.ts";
+import type { ImageRecord, ImageVersionRecord, SnapshotSizes } from "./records.ts";
 
 export const MAX_CONCURRENT_BUILDS = 2;
 export const MAX_BUILD_ATTEMPTS = 3;
@@ -136,7 +136,7 @@ export class ImageBuilds implements AsyncDisposable {
       if (signal.aborted) return undefined;
       log.warn("Build failed", { error });
       const reason = isServiceError(error) ? messageOf(error) : UNKNOWN_REASON;
-      return { succeeded: false, reason };
+      return { succeeded: false, reason, ...sizesOfFailure(error) };
     }
   }
 
@@ -178,10 +178,19 @@ export class ImageBuilds implements AsyncDisposable {
   }
 }
 
+/** What a build that failed had come to: its container, or nothing. */
+function sizesOfFailure(error: unknown): { sizes?: SnapshotSizes } {
+  const size = isServiceError(error) ? error.details["codeInstallSizeInBytes"] : undefined;
+  if (typeof size !== "number") return {};
+  const others = { memorySnapshotSizeInBytes: null, diskSnapshotSizeInBytes: null };
+  return { sizes: { codeInstallSizeInBytes: size, ...others } };
+}
+
 function buildRequestOf(version: ImageVersionRecord): BuildRequest {
-  const { buildId, imageArn, imageName, imageVersion, region, configuration } = version;
+  const { buildId, account, region, imageArn, imageName, imageVersion, configuration } = version;
   return {
     buildId,
+    account,
     imageRef: imageRefOf(version, imageName, imageVersion),
     imageArn,
     imageName,

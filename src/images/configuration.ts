@@ -1,36 +1,42 @@
 // What a version is built from: the caller's input, checked and with its defaults.
 
 import { ServiceError } from "../errors.ts";
-import { checkConnector, managedConnectorArn } from "../microvms/connectors.ts";
+import { managedConnectorArn } from "../microvms/connectors.ts";
 import type { Scope } from "../microvms/records.ts";
-import { resolveBaseVersion } from "./managed.ts";
+import type { ManagedImages } from "./managed.ts";
 import type { ImageConfigurationInput } from "./operations.ts";
 import type { CpuTarget, Hooks, ImageConfiguration } from "./records.ts";
 import { DEFAULT_BASELINE_MIB, SIZE_CLASSES, sizeClassOf } from "./size-class.ts";
 
+export interface ConfigurationDeps {
+  readonly managed: Pick<ManagedImages, "resolveVersion">;
+  readonly cpuTarget: CpuTarget;
+}
+
 /**
- * The input with its defaults, to be built for `cpuTarget`. Throws VALIDATION_FAILED or NOT_FOUND in the service's words.
+ * The input with its defaults, to be built for the host's CPU target; its connectors are still to be looked up. Throws VALIDATION_FAILED or NOT_FOUND in the service's words.
  */
 export function resolveConfiguration(
+  { managed, cpuTarget }: ConfigurationDeps,
   scope: Scope,
-  cpuTarget: CpuTarget,
   input: ImageConfigurationInput,
 ): ImageConfiguration {
-  const baseImageVersion = resolveBaseVersion(scope, input.baseImageArn, input.baseImageVersion);
+  const { baseImageArn } = input;
+  const baseImageVersion = managed.resolveVersion(scope, baseImageArn, input.baseImageVersion);
   checkArchitectures(cpuTarget, input);
   checkArtifactUri(input.codeArtifactUri);
   checkEnvironment(input.environmentVariables);
   checkHooks(input.hooks);
-  const connectors = input.egressNetworkConnectors;
-  for (const arn of connectors ?? []) checkConnector(scope.region, "egress", arn);
   return {
     codeArtifactUri: input.codeArtifactUri,
-    baseImageArn: input.baseImageArn,
+    baseImageArn,
     baseImageVersion,
     buildRoleArn: input.buildRoleArn,
     description: input.description ?? null,
     logging: input.logging ?? null,
-    egressNetworkConnectors: connectors ?? [managedConnectorArn(scope.region, "INTERNET_EGRESS")],
+    egressNetworkConnectors: input.egressNetworkConnectors ?? [
+      managedConnectorArn(scope.region, "INTERNET_EGRESS"),
+    ],
     cpuConfigurations: input.cpuConfigurations ?? null,
     memoryMiB: resolveMemory(input),
     additionalOsCapabilities: input.additionalOsCapabilities ?? null,

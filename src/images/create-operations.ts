@@ -1,31 +1,29 @@
 // The operations on images: they check, record and hand over to the builds.
 
 import { randomUUID } from "node:crypto";
-import { ServiceError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
+import { checkConnectors } from "../microvms/connectors.ts";
 import type { Scope } from "../microvms/records.ts";
 import { tokenUseOf } from "../store/client-token.ts";
-import type { ImageStore, NewImageVersion } from "../store/store.ts";
-import { type ImageAction, imageArnOf, parseImageArn } from "./arn.ts";
+import type { ConnectorStore } from "../store/connector-store.ts";
+import type { ImageLimits, ImageStore, NewImageVersion } from "../store/store.ts";
+import { type ImageAction, imageArnOf, noImage, parseImageArn } from "./arn.ts";
 import { resolveConfiguration } from "./configuration.ts";
-import { managedImages, managedImageVersions } from "./managed.ts";
+import type { ManagedImages } from "./managed.ts";
 import type { ImageConfigurationInput, ImageOperations } from "./operations.ts";
 import { pageOf } from "./page.ts";
 import type { CpuTarget, ImageRecord, ImageVersionRecord } from "./records.ts";
 import { checkTags, mergeTags, withoutTags } from "./tags.ts";
 import { createVersionOperations } from "./version-operations.ts";
 
-/** How much of what one account may have in one region. */
-export interface ImageQuotas {
-  readonly images: number;
-  readonly versionsPerImage: number;
-}
-
 export interface ImageOperationsDeps {
   readonly images: ImageStore;
+  readonly connectors: Pick<ConnectorStore, "find">;
   readonly clock: Clock;
+  readonly managed: ManagedImages;
   readonly cpuTarget: CpuTarget;
-  readonly quotas: ImageQuotas;
+  /** Of each account in each region. */
+  readonly limits: ImageLimits;
   /** A version to build was recorded. */
   readonly onBuildWanted: () => void;
   /** An image to remove was recorded. */
@@ -43,22 +41,22 @@ export type FindImage = (
 
 /** The operations over a store. */
 export function createImageOperations(deps: ImageOperationsDeps): ImageOperations {
-  const { images } = deps;
+  const { images, managed } = deps;
   const find: FindImage = async (scope, imageArn, action) => {
     const { name } = parseImageArn(scope, imageArn, action);
     const image = await images.get(scope, name);
     if (image !== undefined) return image;
-    throw new ServiceError("NOT_FOUND", `MicroVMImage not found for MicroVMImageID: ${imageArn}`);
+    throw noImage(action, imageArn);
   };
   return {
     ...imageOperations(deps, find),
     ...createVersionOperations(deps, find),
     ...tagOperations(deps, find),
     async listManaged(scope, page) {
-      return pageOf(managedImages(scope), page, ({ imageArn }) => imageArn);
+      return pageOf(managed.list(scope), page, ({ imageArn }) => imageArn);
     },
     async listManagedVersions(scope, imageArn, page) {
-      const versions = managedImageVersions(scope, imageArn);
+      const versions = managed.versions(scope, imageArn);
       return pageOf(versions, page, ({ imageVersion }) => imageVersion);
     },
   };
@@ -68,19 +66,19 @@ function imageOperations(
   deps: ImageOperationsDeps,
   find: FindImage,
 ): Pick<ImageOperations, "create" | "update" | "get" | "list" | "delete"> {
-  const { images, clock, quotas } = deps;
+  const { images, clock, limits } = deps;
   return {
     async create(scope, input) {
       const token = tokenUseOf("CreateMicrovmImage", input);
       const original = token && (await images.findByToken(scope, token));
       if (original) return original;
       const { name } = input;
-      const version = newVersion(deps, scope, name, input);
+      const version = await newVersion(deps, scope, name, input);
       const image = newImage(version, checkTags(input.tags ?? {}));
       const created = await images.create(
         { image, version: { ...version, imageVersion: "1.0" } },
         token,
-        quotas.images,
+        limits,
       );
       deps.onBuildWanted();
       return created;
@@ -90,8 +88,8 @@ function imageOperations(
       const original = token && (await images.findByToken(scope, token));
       if (original) return original;
       const { name } = await find(scope, input.imageArn, "UpdateMicrovmImage");
-      const version = newVersion(deps, scope, name, input);
-      const updated = await images.update(version, token, quotas.versionsPerImage);
+      const version = await newVersion(deps, scope, name, input);
+      const updated = await images.update(version, token, limits);
       deps.onBuildWanted();
       return updated;
     },
@@ -127,19 +125,25 @@ function tagOperations(
   };
 }
 
-function newVersion(
-  { clock, cpuTarget }: ImageOperationsDeps,
+async function newVersion(
+  { clock, managed, cpuTarget, connectors }: ImageOperationsDeps,
   { account, region }: Scope,
   imageName: string,
   input: ImageConfigurationInput,
-): NewImageVersion {
+): Promise<NewImageVersion> {
   const now = clock.now();
+  const configuration = resolveConfiguration({ managed, cpuTarget }, { account, region }, input);
+  await checkConnectors(
+    { connectors },
+    { account, region },
+    { direction: "egress", given: configuration.egressNetworkConnectors },
+  );
   return {
     account,
     region,
     imageName,
     imageArn: imageArnOf({ account, region }, imageName),
-    configuration: resolveConfiguration({ account, region }, cpuTarget, input),
+    configuration,
     state: "PENDING",
     status: "INACTIVE",
     stateReason: null,

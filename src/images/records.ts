@@ -100,11 +100,11 @@ export interface ImageVersionRecord extends Scope {
   readonly updatedAt: number;
 }
 
-/** Bytes on disk of a built version, as GetMicrovmImageBuild reports them. */
+/** Bytes on disk of a version, as GetMicrovmImageBuild reports them; null for what its build did not get to. */
 export interface SnapshotSizes {
-  readonly memorySnapshotSizeInBytes: number;
+  readonly memorySnapshotSizeInBytes: number | null;
   readonly codeInstallSizeInBytes: number;
-  readonly diskSnapshotSizeInBytes: number;
+  readonly diskSnapshotSizeInBytes: number | null;
 }
 
 export type BuildState = "PENDING" | "IN_PROGRESS" | "SUCCESSFUL" | "FAILED";

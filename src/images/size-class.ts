@@ -20,6 +20,9 @@ export const SIZE_CLASSES: readonly SizeClass[] = [
 
 export const DEFAULT_BASELINE_MIB = 2048;
 
+/** Peak memory of every class as a multiple of its baseline. */
+export const PEAK_FACTOR = 4;
+
 /** The class of a baseline in MiB; undefined when the service offers none of that size. */
 export function sizeClassOf(baselineMiB: number): SizeClass | undefined {
   return SIZE_CLASSES.find((sizeClass) => sizeClass.baselineMiB === baselineMiB);

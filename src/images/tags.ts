@@ -1,10 +1,10 @@
-// Tags of images: how many there may be, and how calls change them.
+// Tags of images and network connectors: how many there may be, and how calls change them.
 
 import { ServiceError } from "../errors.ts";
 
 export type Tags = Readonly<Record<string, string>>;
 
-/** Most tags of one image; the limit of AWS resources in general. */
+/** Most tags of one resource; the limit of AWS resources in general. */
 export const MAX_TAGS = 50;
 
 /** Throws VALIDATION_FAILED when there are too many. */

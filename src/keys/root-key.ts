@@ -1,32 +1,22 @@
 // The root key under the data directory: made at first start, read by the service and by `torpor env` afterwards.
 
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { link, mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { hasErrorCode, messageOf, ServiceError } from "../errors.ts";
 import { syncDirectory, writeFileDurably } from "../lib/files.ts";
+import { type KeyPair, keyPairShape, newKeyPair } from "./key-pair.ts";
 import type { FindKey } from "./keys.ts";
 
-export interface RootKey {
-  /** `AKIA` and 16 base32 characters. */
-  readonly accessKeyId: string;
-  /** 40 characters of base64. */
-  readonly secretAccessKey: string;
+export interface RootKey extends KeyPair {
   /** Knows this key alone. */
   readonly findKey: FindKey;
 }
 
-type KeyPair = Omit<RootKey, "findKey">;
-
 const FILE = "root.json";
-const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-const fileSchema = z.strictObject({
-  version: z.literal(1),
-  accessKeyId: z.string().regex(/^AKIA[A-Z2-7]{16}$/),
-  secretAccessKey: z.string().regex(/^[A-Za-z0-9+/]{40}$/),
-});
+const fileSchema = z.strictObject({ version: z.literal(1), ...keyPairShape });
 
 /**
  * Reads the root key under `keysDirectory`, making it when there is none; it speaks for `account`. Rejects SETUP_FAILED
@@ -60,11 +50,7 @@ async function readKeyFile(file: string): Promise<KeyPair | undefined> {
 
 /** Makes the key file, or takes the one that another process made in the meantime. */
 async function makeKeyFile(file: string): Promise<KeyPair> {
-  const pair: KeyPair = {
-    // 256 is a multiple of 32 and 30 bytes are 40 base64 characters, so neither is biased or padded.
-    accessKeyId: `AKIA${Array.from(randomBytes(16), (byte) => BASE32[byte % 32]).join("")}`,
-    secretAccessKey: randomBytes(30).toString("base64"),
-  };
+  const pair = newKeyPair();
   await mkdir(path.dirname(file), { recursive: true, mode: 0o711 });
   const draft = `${file}.${randomUUID()}.draft`;
   try {

@@ -37,11 +37,23 @@ export async function resolveConnectors(
       "VALIDATION_FAILED",
       `At least one ${direction} connector must be given`,
     );
+  await checkConnectors(deps, scope, { direction, given });
+  return given;
+}
+
+/**
+ * Rejects VALIDATION_FAILED for a malformed ARN, the wrong direction or a connector that is not ACTIVE, NOT_FOUND for one
+ * that does not exist.
+ */
+export async function checkConnectors(
+  deps: { readonly connectors: Pick<ConnectorStore, "find"> },
+  scope: Scope,
+  { direction, given }: { direction: ConnectorDirection; given: readonly string[] },
+): Promise<void> {
   for (const arn of given) {
     if (arn.startsWith(connectorArnOf(scope, ""))) await checkOwn(deps, scope, { direction, arn });
-    else checkConnector(region, direction, arn);
+    else checkManaged(scope.region, direction, arn);
   }
-  return given;
 }
 
 async function checkOwn(
@@ -61,8 +73,8 @@ async function checkOwn(
   );
 }
 
-/** Rejects as `resolveConnectors` does, for one managed connector; any other does not exist. */
-export function checkConnector(region: string, direction: ConnectorDirection, arn: string): void {
+/** Checks one managed connector; any other does not exist. */
+function checkManaged(region: string, direction: ConnectorDirection, arn: string): void {
   const match = ARN.exec(arn);
   if (match === null)
     throw new ServiceError("VALIDATION_FAILED", "Malformed network connector ARN");

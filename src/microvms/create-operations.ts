@@ -6,7 +6,7 @@ import type { ImageVersionRecord } from "../images/records.ts";
 import type { Clock } from "../lib/clock.ts";
 import { tokenUseOf } from "../store/client-token.ts";
 import type { ConnectorStore } from "../store/connector-store.ts";
-import type { ImageStore, MicrovmPatch, MicrovmStore } from "../store/store.ts";
+import type { ImageStore, MemoryQuota, MicrovmPatch, MicrovmStore } from "../store/store.ts";
 import { resolveConnectors } from "./connectors.ts";
 import { hookSettings } from "./hooks.ts";
 import { newEndpointId, newMicrovmId, newVmmId } from "./ids.ts";
@@ -25,8 +25,7 @@ export interface MicrovmOperationsDeps {
   readonly connectors: Pick<ConnectorStore, "find">;
   readonly live: Pick<LiveMicrovms, "countPending">;
   readonly clock: Clock;
-  /** Baseline memory of an account's microVMs in a region, in MiB. */
-  readonly memoryQuotaMiB: number;
+  readonly memoryQuota: MemoryQuota;
 }
 
 /** The operations over a store whose writes reach the scheduler. */
@@ -108,7 +107,7 @@ async function run(
       vmmId: newVmmId(),
     },
     token,
-    deps.memoryQuotaMiB,
+    deps.memoryQuota,
   );
 }
 

@@ -18,6 +18,13 @@ export function newMicrovmId(): string {
   return `microvm-${groups.map(([from, to]) => hex.slice(from, to)).join("-")}`;
 }
 
+const MICROVM_ID = /^microvm-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** Whether `text` has the form of a microVM's id; versions of uuids are not looked at. */
+export function isMicrovmId(text: string): boolean {
+  return MICROVM_ID.test(text);
+}
+
 /** Label of an endpoint host, unrelated to the microVM's id. */
 export function newEndpointId(): string {
   return randomUUID();

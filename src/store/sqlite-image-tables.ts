@@ -38,6 +38,8 @@ export interface ImageTables {
   /** What a create call returned: the image with its first version, or the oldest one left. */
   createdAs(imageId: string): ImageWithVersion;
   countImages(scope: Scope): number;
+  /** Versions that are PENDING or IN_PROGRESS. */
+  countBuilds(scope: Scope): number;
   findBuild(buildId: string): ImageVersionRecord | undefined;
   /** Throws NOT_FOUND. */
   versionOfBuild(buildId: string): ImageVersionRecord;
@@ -69,6 +71,7 @@ type Lookups =
   | "versions"
   | "createdAs"
   | "countImages"
+  | "countBuilds"
   | "findBuild"
   | "versionOfBuild";
 
@@ -84,6 +87,9 @@ function lookups(db: DatabaseSync): Pick<ImageTables, Lookups> {
   );
   const count = db.prepare(
     "SELECT count(*) AS images FROM images WHERE account = ? AND region = ?",
+  );
+  const countBuilds = db.prepare(
+    "SELECT count(*) AS builds FROM image_versions WHERE account = ? AND region = ? AND state IN ('PENDING', 'IN_PROGRESS')",
   );
   const image = ({ account, region }: Scope, name: string) => {
     const row = byName.get(account, region, name);
@@ -104,6 +110,9 @@ function lookups(db: DatabaseSync): Pick<ImageTables, Lookups> {
     },
     countImages({ account, region }) {
       return numberOf(count.get(account, region) ?? {}, "images");
+    },
+    countBuilds({ account, region }) {
+      return numberOf(countBuilds.get(account, region) ?? {}, "builds");
     },
     existingImage(scope, name) {
       const found = image(scope, name);

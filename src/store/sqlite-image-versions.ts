@@ -9,7 +9,7 @@ import type { Scope } from "../microvms/records.ts";
 import { inTransaction } from "./sqlite-database.ts";
 import type { ImageTables } from "./sqlite-image-tables.ts";
 import type { TokenTable } from "./sqlite-tokens.ts";
-import type { ImageStore } from "./store.ts";
+import type { ImageLimits, ImageStore } from "./store.ts";
 
 type VersionWrites =
   "update" | "setVersionStatus" | "beginDeleteVersion" | "failDeleteVersion" | "removeVersion";
@@ -26,14 +26,15 @@ export function versionWrites(
   const isRun = ({ account, region, imageName, imageVersion }: ImageVersionRecord) =>
     liveMicrovm.get(account, region, imageName, imageVersion) !== undefined;
   return {
-    async update(version, token, maxVersions = Infinity) {
+    async update(version, token, limits = {}) {
       return inTransaction(db, () => {
         const original = token === null ? undefined : tokens.find(version, token);
         if (original !== undefined) return updatedAs(tables, original);
         const image = tables.existingImage(version, version.imageName);
         if (!isAtRest(image))
           throw refused("Cannot update MicroVM Image in its current state", image);
-        checkQuota(tables.versions(image, image.name).length, maxVersions);
+        checkVersions(tables, image, limits);
+        checkBuilds(tables, image, limits);
         const number = tables.nextVersionNumber(image);
         const added = { ...version, imageVersion: `${number}.0` };
         tables.insertVersion(added);
@@ -111,8 +112,25 @@ function refused(message: string, { state }: ImageRecord | ImageVersionRecord): 
   return new ServiceError("VALIDATION_FAILED", message, { details: { state } });
 }
 
-function checkQuota(present: number, maxVersions: number): void {
-  if (present < maxVersions) return;
+/** Throws QUOTA_EXCEEDED when as many versions are built in the account and region as may be at once. */
+export function checkBuilds(
+  tables: ImageTables,
+  scope: Scope,
+  { concurrentBuilds = Infinity }: ImageLimits,
+): void {
+  if (tables.countBuilds(scope) < concurrentBuilds) return;
+  throw new ServiceError(
+    "QUOTA_EXCEEDED",
+    "The limit of concurrent MicroVM image builds has been reached for this account.",
+  );
+}
+
+function checkVersions(
+  tables: ImageTables,
+  image: ImageRecord,
+  { versionsPerImage = Infinity }: ImageLimits,
+): void {
+  if (tables.versions(image, image.name).length < versionsPerImage) return;
   throw new ServiceError(
     "QUOTA_EXCEEDED",
     "The limit of versions has been reached for this MicroVM image.",

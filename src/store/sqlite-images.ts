@@ -12,7 +12,7 @@ import {
   SELECT_VERSION,
   versionFromRow,
 } from "./sqlite-image-tables.ts";
-import { updatedAs, versionWrites } from "./sqlite-image-versions.ts";
+import { checkBuilds, updatedAs, versionWrites } from "./sqlite-image-versions.ts";
 import { type TokenTable, tokenTable } from "./sqlite-tokens.ts";
 import type { BuildOutcome, ImageStore, ImageWithVersion } from "./store.ts";
 
@@ -99,7 +99,7 @@ function writes(
     "SELECT 1 FROM microvms WHERE account = ? AND region = ? AND image_name = ? AND state <> 'TERMINATED' LIMIT 1",
   );
   return {
-    async create(created, token, maxImages = Infinity) {
+    async create(created, token, limits = {}) {
       return inTransaction(db, () => {
         const { image } = created;
         const original = token === null ? undefined : tokens.find(image, token);
@@ -110,11 +110,12 @@ function writes(
             `A MicroVM image with the name '${image.name}' already exists in this account`,
           );
         }
-        if (tables.countImages(image) >= maxImages)
+        if (tables.countImages(image) >= (limits.images ?? Infinity))
           throw new ServiceError(
             "QUOTA_EXCEEDED",
             "The limit of MicroVM images has been reached for this account.",
           );
+        checkBuilds(tables, image, limits);
         tables.insert(created);
         if (token !== null) tokens.add(image, token, image.imageId);
         return created;
@@ -191,7 +192,8 @@ function finish(
   const isFirst = image.state === "CREATING";
   const { imageVersion } = building;
   if (!outcome.succeeded) {
-    const failed = { ...building, stateReason: outcome.reason, updatedAt: at };
+    const { reason, sizes = null } = outcome;
+    const failed = { ...building, stateReason: reason, sizes, updatedAt: at };
     return {
       version: tables.moveVersion(failed, "FAILED"),
       image: tables.moveImage(

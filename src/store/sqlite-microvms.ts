@@ -1,7 +1,8 @@
 // MicroVMs in SQLite.
 
-import type { DatabaseSync, SQLInputValue } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { ServiceError } from "../errors.ts";
+import { PEAK_FACTOR } from "../images/size-class.ts";
 import type { DesiredState, IdlePolicy, Logging, MicrovmRecord } from "../microvms/records.ts";
 import { canMove, type MicrovmState } from "../microvms/state.ts";
 import {
@@ -17,7 +18,7 @@ import {
   toJson,
 } from "./sqlite-database.ts";
 import { tokenTable } from "./sqlite-tokens.ts";
-import type { MicrovmMove, MicrovmPatch, MicrovmStore } from "./store.ts";
+import type { MemoryQuota, MicrovmMove, MicrovmPatch, MicrovmStore } from "./store.ts";
 
 const COLUMNS = [
   "microvm_id",
@@ -71,7 +72,7 @@ export function sqliteMicrovms(db: DatabaseSync): MicrovmStore {
   };
 
   return {
-    async create(record, token, memoryQuotaMiB = Infinity) {
+    async create(record, token, quota) {
       return inTransaction(db, () => {
         const original = token === null ? undefined : tokens.find(record, token);
         if (original !== undefined) return existing(original);
@@ -84,13 +85,7 @@ export function sqliteMicrovms(db: DatabaseSync): MicrovmStore {
         }
         sql.insert.run(...toRow(record));
         // With its own row in the sum; the transaction takes it back.
-        const allocated = sql.allocated.get({ account, region });
-        if (allocated !== undefined && numberOf(allocated, "memory_mib") > memoryQuotaMiB) {
-          throw new ServiceError(
-            "QUOTA_EXCEEDED",
-            "The base maximum allocated memory limit has been reached for this account.",
-          );
-        }
+        if (quota !== undefined) checkMemory(sql, record, quota);
         if (token !== null) tokens.add(record, token, record.microvmId);
         return record;
       });
@@ -180,11 +175,31 @@ function statements(db: DatabaseSync) {
         JOIN image_versions v ON v.account = $account AND v.region = $region AND v.image_name = m.image_name
           AND v.image_version = m.image_version`,
     ),
+    building: db.prepare(
+      `SELECT coalesce(sum(configuration ->> '$.memoryMiB'), 0) AS memory_mib FROM image_versions
+        WHERE account = $account AND region = $region AND state = 'IN_PROGRESS'`,
+    ),
     purgeable: db.prepare(
       "SELECT microvm_id FROM microvms WHERE state = 'TERMINATED' AND terminated_at < ? LIMIT ?",
     ),
     remove: db.prepare("DELETE FROM microvms WHERE microvm_id = ?"),
   };
+}
+
+/** Throws QUOTA_EXCEEDED when what is recorded in the account and region has more memory than it may. */
+function checkMemory(
+  sql: ReturnType<typeof statements>,
+  { account, region }: MicrovmRecord,
+  { limitMiB, countsBuilds, counts }: MemoryQuota,
+): void {
+  const memoryOf = (statement: StatementSync) =>
+    numberOf(statement.get({ account, region }) ?? {}, "memory_mib");
+  const baselineMiB = memoryOf(sql.allocated) + (countsBuilds ? memoryOf(sql.building) : 0);
+  if (baselineMiB * (counts === "peak" ? PEAK_FACTOR : 1) <= limitMiB) return;
+  throw new ServiceError(
+    "QUOTA_EXCEEDED",
+    "The base maximum allocated memory limit has been reached for this account.",
+  );
 }
 
 function moved(record: MicrovmRecord, { to, fence, patch }: MicrovmMove): MicrovmRecord {

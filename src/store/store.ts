@@ -39,16 +39,25 @@ export interface MicrovmMove {
   readonly patch?: MicrovmPatch;
 }
 
+/** How much memory an account may have in a region, and what counts. */
+export interface MemoryQuota {
+  readonly limitMiB: number;
+  /** Whether the VMs of builds that run count beside microVMs; they are never refused themselves. */
+  readonly countsBuilds: boolean;
+  /** With how much of its image's size class each counts: the baseline, or the peak that the guest sees. */
+  readonly counts: "baseline" | "peak";
+}
+
 export interface MicrovmStore {
   /**
    * Records a new microVM, or returns the one that the same token made before. Rejects NOT_FOUND when its image version is
-   * not there to run any more, CONFLICT when the token was used with other parameters, QUOTA_EXCEEDED when the microVMs of
-   * its account and region that are not TERMINATED would have more than `memoryQuotaMiB` of baseline memory together.
+   * not there to run any more, CONFLICT when the token was used with other parameters, QUOTA_EXCEEDED when with it the
+   * memory of what is not TERMINATED in its account and region would be over the limit of `quota`.
    */
   create(
     record: MicrovmRecord,
     token: TokenUse | null,
-    memoryQuotaMiB?: number,
+    quota?: MemoryQuota,
   ): Promise<MicrovmRecord>;
   /** What the token made before, if anything. Rejects CONFLICT when it was used with other parameters. */
   findByToken(scope: Scope, token: TokenUse): Promise<MicrovmRecord | undefined>;
@@ -79,30 +88,38 @@ export interface ImageWithVersion {
 
 export type BuildOutcome =
   | { readonly succeeded: true; readonly sizes: SnapshotSizes }
-  | { readonly succeeded: false; readonly reason: string };
+  | { readonly succeeded: false; readonly reason: string; readonly sizes?: SnapshotSizes };
+
+/** Most of what an account may have in a region; what is left out has no limit. */
+export interface ImageLimits {
+  readonly images?: number;
+  readonly versionsPerImage?: number;
+  /** Versions that are PENDING or IN_PROGRESS. */
+  readonly concurrentBuilds?: number;
+}
 
 /** A version whose number the store gives. */
 export type NewImageVersion = Omit<ImageVersionRecord, "imageVersion">;
 
 export interface ImageStore {
   /**
-   * Records an image and its first version. Rejects VALIDATION_FAILED for a name in use, QUOTA_EXCEEDED when the account
-   * has `maxImages` in the region, CONFLICT as `MicrovmStore.create`.
+   * Records an image and its first version. Rejects VALIDATION_FAILED for a name in use, QUOTA_EXCEEDED at
+   * `limits`, CONFLICT as `MicrovmStore.create`.
    */
   create(
     created: ImageWithVersion,
     token: TokenUse | null,
-    maxImages?: number,
+    limits?: ImageLimits,
   ): Promise<ImageWithVersion>;
   /**
    * Records a version with the next number; its image becomes UPDATING. Numbers of versions that are gone do not come back.
-   * Rejects NOT_FOUND, VALIDATION_FAILED unless the image is at rest, QUOTA_EXCEEDED when it has `maxVersions`, CONFLICT
+   * Rejects NOT_FOUND, VALIDATION_FAILED unless the image is at rest, QUOTA_EXCEEDED at `limits`, CONFLICT
    * as `MicrovmStore.create`.
    */
   update(
     version: NewImageVersion,
     token: TokenUse | null,
-    maxVersions?: number,
+    limits?: ImageLimits,
   ): Promise<ImageWithVersion>;
   /** What the token made before, if it still exists. Rejects CONFLICT when it was used with other parameters. */
   findByToken(scope: Scope, token: TokenUse): Promise<ImageWithVersion | undefined>;

@@ -6,10 +6,13 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import {
   DeleteMicrovmImageCommand,
+  GetMicrovmImageBuildCommand,
   GetMicrovmImageCommand,
+  ListMicrovmImageBuildsCommand,
   RunMicrovmCommand,
 } from "@aws-sdk/client-lambda-microvms";
 import {
+  buildReason,
   createImage,
   uploadArtifact,
   waitForBuild,
@@ -63,8 +66,9 @@ describe("builds that cannot succeed", { timeout: 600_000 }, () => {
         : [],
       [],
     );
+    const reason = await buildReason(clients, imageArn);
     await clients.microvms.send(new DeleteMicrovmImageCommand({ imageIdentifier: imageArn }));
-    return `${version.stateReason}\n${buildLog(clients, name)}`;
+    return `${reason}\n${buildLog(clients, name)}`;
   }
 
   test("an artifact that does not exist", async () => {
@@ -144,6 +148,13 @@ describe("builds that cannot succeed", { timeout: 600_000 }, () => {
     const imageArn = await createImage(clients, "refuses", uri, { hooks });
     const version = await waitForBuild(clients, imageArn);
     assert.equal(version.state, "FAILED");
+    const built = { imageIdentifier: imageArn, imageVersion: "1.0" };
+    const { items = [] } = await clients.microvms.send(new ListMicrovmImageBuildsCommand(built));
+    const { snapshotBuild } = await clients.microvms.send(
+      new GetMicrovmImageBuildCommand({ ...built, buildId: items[0]?.buildId }),
+    );
+    assert.ok((snapshotBuild?.codeInstallSizeInBytes ?? 0) > 1_000_000);
+    assert.equal(snapshotBuild?.memorySnapshotSizeInBytes ?? null, null);
     assert.match(
       buildLog(clients, "refuses"),
       /Ready hook check failed: the application returned a client error \(HTTP 4xx\) response\./,

@@ -13,6 +13,7 @@ import {
   SuspendMicrovmCommand,
 } from "@aws-sdk/client-lambda-microvms";
 import {
+  buildReason,
   createImage,
   mintToken,
   poll,
@@ -200,7 +201,7 @@ describe("a data directory whose disk fills up", { timeout: 600_000 }, () => {
     const version = await waitForBuild(clients, full);
     rmSync(filler());
     assert.equal(version.state, "FAILED");
-    assert.match(`${version.stateReason}`, /space|DISK_STORAGE_FULL|full/i);
+    assert.match(await buildReason(clients, full), /space|DISK_STORAGE_FULL|full/i);
     assert.equal(
       existsSync(path.join(mount, "images", clients.account, clients.region, "full")),
       false,

@@ -29,6 +29,20 @@ describe("loadConfig", () => {
     assert.deepEqual([quotas.rates.RunMicrovm, quotas.rates.GetMicrovm], [1, 100]);
   });
 
+  it("adds managed images to those of the service, and changes one of those", () => {
+    const al2023 = { base: "debian-12", versions: { 1: "DEPRECATED", 2: "AVAILABLE" } } as const;
+    const own = { base: "debian-12", versions: { 7: "AVAILABLE" } } as const;
+    const { managedImages } = loadConfig(undefined, { managedImages: { own, "al2023-1": al2023 } });
+    assert.deepEqual(Object.keys(managedImages).sort(), ["al2023-1", "debian-12", "own"]);
+    assert.deepEqual(managedImages["al2023-1"], al2023);
+    const bad = { "a b": own, own: { base: "", versions: { "1.0": "GONE" } } };
+    assert.throws(() => loadConfig(undefined, { managedImages: bad as never }), {
+      code: "VALIDATION_FAILED",
+      message:
+        /managedImages\.a b: .*managedImages\.own\.base: .*managedImages\.own\.versions\.1\.0: /,
+    });
+  });
+
   it("names quotas that do not exist or cannot be used", () => {
     const bad = { memoryMiB: -1, rates: { RunMicrovm: 0, Other: 1 } };
     assert.throws(() => loadConfig(undefined, { quotas: bad }), {

@@ -5,11 +5,14 @@ import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../../config.ts";
 import { hasErrorCode, ServiceError } from "../../errors.ts";
+import { listAccessKeys } from "../../keys/access-keys.ts";
+import type { KeyPair } from "../../keys/key-pair.ts";
 import { openRootKey } from "../../keys/root-key.ts";
 import { writeFileDurably } from "../../lib/files.ts";
 import { dataPaths } from "../../lib/paths.ts";
 import { parseArguments } from "../arguments.ts";
 import { readAddresses } from "../service-file.ts";
+import { checkAccount } from "./keys.ts";
 
 /** The first start on a machine may try KVM for half a minute. */
 const WAIT_MS = 120_000;
@@ -18,11 +21,16 @@ const SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
 
 /** Prints `export NAME=value` lines, or one JSON object with `--json`. */
 export async function runEnv(args: string[]): Promise<number> {
-  const { config, flags } = parseArguments(args, ["json", "wait"]);
+  const { config, flags, values } = parseArguments(args, ["json", "wait"], {
+    options: ["account"],
+  });
   if (flags.has("wait")) await untilServed(config.dataDir);
   let variables: Record<string, string>;
   try {
-    variables = await clientEnvironment(config);
+    variables = await clientEnvironment(
+      config,
+      checkAccount(values.get("account") ?? config.accountId),
+    );
   } catch (error) {
     // In eval "$(torpor env)" nothing must pass for success: what follows would reach the real service.
     process.stdout.write(flags.has("json") ? "" : "false\n");
@@ -45,12 +53,12 @@ async function untilServed(dataDir: string): Promise<void> {
   }
 }
 
-/** The variables; rejects SETUP_FAILED when the service has never run on this data directory. */
-async function clientEnvironment(config: Config): Promise<Record<string, string>> {
+/** The variables; rejects SETUP_FAILED when the service has never run on this data directory, NOT_FOUND. */
+async function clientEnvironment(config: Config, account: string): Promise<Record<string, string>> {
   const { keys } = dataPaths(config.dataDir);
   const ca = path.join(keys, "ca.pem");
   await requireServed(ca, config.dataDir);
-  const { accessKeyId, secretAccessKey } = await openRootKey(keys, config.accountId);
+  const { accessKeyId, secretAccessKey } = await keyOf(config, account);
   const addresses = await readAddresses(config.dataDir);
   const bundle = await writeBundle(keys, ca);
   const { host, port } = config.listen;
@@ -61,7 +69,7 @@ async function clientEnvironment(config: Config): Promise<Record<string, string>
     AWS_DEFAULT_REGION: config.region,
     AWS_ACCESS_KEY_ID: accessKeyId,
     AWS_SECRET_ACCESS_KEY: secretAccessKey,
-    AWS_ACCOUNT_ID: config.accountId,
+    AWS_ACCOUNT_ID: account,
     // Node adds to its own trust; Python and OpenSSL replace it, so theirs is the system's bundle with ours added.
     NODE_EXTRA_CA_CERTS: ca,
     REQUESTS_CA_BUNDLE: bundle,
@@ -70,6 +78,18 @@ async function clientEnvironment(config: Config): Promise<Record<string, string>
     TORPOR_CA: ca,
     TORPOR_INGRESS: addresses?.ingress ?? `${ingressHost}:${ingressPort}`,
   };
+}
+
+/** The root key of its account, the newest key of any other. Rejects NOT_FOUND. */
+async function keyOf({ dataDir, accountId }: Config, account: string): Promise<KeyPair> {
+  const { keys } = dataPaths(dataDir);
+  if (account === accountId) return openRootKey(keys, accountId);
+  const found = (await listAccessKeys(keys)).findLast((key) => key.account === account);
+  if (found !== undefined) return found;
+  throw new ServiceError(
+    "NOT_FOUND",
+    `Cannot print the environment: account ${account} has no access key; make one with torpor keys create --account ${account}`,
+  );
 }
 
 async function requireServed(ca: string, dataDir: string): Promise<void> {

@@ -13,7 +13,10 @@ import { hasErrorCode, ServiceError } from "../../errors.ts";
 import { createGuestClient } from "../../guest/client.ts";
 import { createLocalHost } from "../../host/local-host.ts";
 import { createIngress } from "../../ingress/server.ts";
+import { checkManagedBases } from "../../images/managed.ts";
+import { findAccessKeys } from "../../keys/access-keys.ts";
 import { openCursorKey } from "../../keys/cursor-key.ts";
+import { findKeyIn } from "../../keys/keys.ts";
 import { openRootKey } from "../../keys/root-key.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLog, type Log } from "../../lib/log.ts";
@@ -68,7 +71,11 @@ async function startService(
     throw new ServiceError("SETUP_FAILED", "Cannot serve: network namespaces and QEMU need root");
   }
   // First, so that a machine that is not set up is told so before anything is made.
-  await locateAssets(config.dataDir);
+  const { bases } = await locateAssets(config.dataDir);
+  checkManagedBases(
+    config.managedImages,
+    bases.map(({ name }) => name),
+  );
   await using acquired = new AsyncDisposableStack();
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.root, { recursive: true, mode: 0o700 });
@@ -81,6 +88,7 @@ async function startService(
   const store = acquired.use(await openSqliteStore(paths.database));
   await forgetAddresses(config.dataDir);
   const rootKey = await openRootKey(paths.keys, config.accountId);
+  const findKey = findKeyIn(rootKey.findKey, findAccessKeys({ log, now }, paths.keys));
   const tokens = createTokens({ keys: await openTokenKeys({ now }, paths.keys), now });
   const authority = await openAuthority({ now, log }, paths.keys);
   const artifacts = acquired.use(await openArtifacts({ log }, config, paths.artifacts));
@@ -119,8 +127,8 @@ async function startService(
         ...(config.quotas.enforceRates && {
           rates: createRateLimiter({ clock }, config.quotas.rates),
         }),
-        findKey: rootKey.findKey,
-        s3: createS3Handler({ artifacts: artifacts.store, findKey: rootKey.findKey, clock, log }),
+        findKey,
+        s3: createS3Handler({ artifacts: artifacts.store, findKey, clock, log }),
         ingressAuthority: (region) => `lambda-microvm.${region}.localhost:${ingress.address.port}`,
         cursorKey: await openCursorKey(paths.keys),
       },

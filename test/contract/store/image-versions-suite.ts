@@ -138,27 +138,50 @@ export function imageVersionsSuite(name: string, open: () => Promise<Store>): vo
 
     test("quotas count what is there, whatever its state", async () => {
       await using store = await open();
-      await store.images.create(someImage("app"), null, 2);
-      await store.images.create(someImage("b"), null, 2);
-      await assert.rejects(store.images.create(someImage("c"), null, 2), {
+      await store.images.create(someImage("app"), null, { images: 2 });
+      await store.images.create(someImage("b"), null, { images: 2 });
+      await assert.rejects(store.images.create(someImage("c"), null, { images: 2 }), {
         code: "QUOTA_EXCEEDED",
         message: "The limit of MicroVM images has been reached for this account.",
       });
       const elsewhere = { ...SCOPE, region: "eu-west-1" };
-      await store.images.create(someImage("c", null, elsewhere), null, 2);
+      await store.images.create(someImage("c", null, elsewhere), null, { images: 2 });
 
       const [first] = await store.images.listVersions(SCOPE, "app");
       assert.ok(first);
       await store.images.startBuild(first.buildId, 1);
       await store.images.finishBuild(first.buildId, failed, 2);
       await addVersion(store);
-      await assert.rejects(store.images.update(someFurtherVersion(), null, 2), {
-        code: "QUOTA_EXCEEDED",
-        message: "The limit of versions has been reached for this MicroVM image.",
-      });
+      await assert.rejects(
+        store.images.update(someFurtherVersion(), null, { versionsPerImage: 2 }),
+        {
+          code: "QUOTA_EXCEEDED",
+          message: "The limit of versions has been reached for this MicroVM image.",
+        },
+      );
       await deleteVersion(store, "1.0");
-      const { version } = await store.images.update(someFurtherVersion(), null, 2);
+      const { version } = await store.images.update(someFurtherVersion(), null, {
+        versionsPerImage: 2,
+      });
       assert.equal(version.imageVersion, "3.0");
+    });
+
+    test("builds that wait or run are limited, whichever images they are of", async () => {
+      await using store = await open();
+      const limits = { concurrentBuilds: 2 };
+      await addBuiltImage(store, "app");
+      const { version } = await store.images.create(someImage("b"), null, limits);
+      await store.images.startBuild(version.buildId, 1);
+      await store.images.update(someFurtherVersion(), null, limits);
+      const refusal = {
+        code: "QUOTA_EXCEEDED",
+        message: "The limit of concurrent MicroVM image builds has been reached for this account.",
+      };
+      await assert.rejects(store.images.create(someImage("c"), null, limits), refusal);
+      const elsewhere = { ...SCOPE, region: "eu-west-1" };
+      await store.images.create(someImage("c", null, elsewhere), null, limits);
+      await store.images.finishBuild(version.buildId, failed, 2);
+      await store.images.create(someImage("c"), null, limits);
     });
 
     test("pageVersions is newest first by number", async () => {

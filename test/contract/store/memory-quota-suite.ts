@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Store, TokenUse } from "../../../src/store/store.ts";
+import type { MemoryQuota, Store, TokenUse } from "../../../src/store/store.ts";
 import {
   addBuiltImage,
   SCOPE,
@@ -15,6 +15,11 @@ const REFUSAL = {
   code: "QUOTA_EXCEEDED",
   message: "The base maximum allocated memory limit has been reached for this account.",
 };
+
+const quota = (limitMiB: number, rest: Partial<MemoryQuota> = {}): MemoryQuota => ({
+  ...{ limitMiB, countsBuilds: false, counts: "baseline" },
+  ...rest,
+});
 
 /** A built image of another size than the fixtures' 512 MiB. */
 async function addLargeImage(store: Store, memoryMiB: number): Promise<void> {
@@ -32,8 +37,12 @@ export function memoryQuotaSuite(name: string, open: () => Promise<Store>): void
       await using store = await open();
       await addBuiltImage(store);
       await addLargeImage(store, 2048);
-      const large = await store.microvms.create(someMicrovm({ imageName: "large" }), null, 3072);
-      const run = () => store.microvms.create(someMicrovm(), null, 3072);
+      const large = await store.microvms.create(
+        someMicrovm({ imageName: "large" }),
+        null,
+        quota(3072),
+      );
+      const run = () => store.microvms.create(someMicrovm(), null, quota(3072));
       await run();
       await run();
       await assert.rejects(run(), REFUSAL);
@@ -44,16 +53,40 @@ export function memoryQuotaSuite(name: string, open: () => Promise<Store>): void
       await assert.rejects(run(), REFUSAL);
     });
 
+    test("create counts builds that run where they are to count", async () => {
+      await using store = await open();
+      await addBuiltImage(store);
+      const { version } = await store.images.create(someImage("building"), null);
+      const run = (limitMiB: number, countsBuilds: boolean) =>
+        store.microvms.create(someMicrovm(), null, quota(limitMiB, { countsBuilds }));
+      await run(512, true);
+      await store.images.startBuild(version.buildId, 1);
+      await assert.rejects(run(1024, true), REFUSAL);
+      await run(1024, false);
+      await run(2048, true);
+      await store.images.finishBuild(version.buildId, { succeeded: true, sizes: SIZES }, 2);
+      await run(2048, true);
+    });
+
+    test("create counts four times the baseline where the peak is to count", async () => {
+      await using store = await open();
+      await addBuiltImage(store);
+      const run = () => store.microvms.create(someMicrovm(), null, quota(4096, { counts: "peak" }));
+      await run();
+      await run();
+      await assert.rejects(run(), REFUSAL);
+    });
+
     test("a refused create leaves neither a microvm nor its token", async () => {
       await using store = await open();
       await addBuiltImage(store);
       const token: TokenUse = { operation: "RunMicrovm", token: "t", parametersHash: "h" };
       const record = someMicrovm();
-      await assert.rejects(store.microvms.create(record, token, 511), REFUSAL);
+      await assert.rejects(store.microvms.create(record, token, quota(511)), REFUSAL);
       assert.equal(await store.microvms.get(record.microvmId), undefined);
       assert.equal(await store.microvms.findByToken(SCOPE, token), undefined);
-      await store.microvms.create(record, token, 512);
-      const again = await store.microvms.create(someMicrovm(), token, 512);
+      await store.microvms.create(record, token, quota(512));
+      const again = await store.microvms.create(someMicrovm(), token, quota(512));
       assert.equal(again.microvmId, record.microvmId);
     });
 
@@ -66,8 +99,8 @@ export function memoryQuotaSuite(name: string, open: () => Promise<Store>): void
       ];
       for (const scope of scopes) {
         await addBuiltImage(store, "app", null, scope);
-        await store.microvms.create(someMicrovm(scope), null, 512);
-        await assert.rejects(store.microvms.create(someMicrovm(scope), null, 512), REFUSAL);
+        await store.microvms.create(someMicrovm(scope), null, quota(512));
+        await assert.rejects(store.microvms.create(someMicrovm(scope), null, quota(512)), REFUSAL);
       }
     });
   });

@@ -80,6 +80,16 @@ describe("a request without a good signature", () => {
     assertRefused(response, "UnrecognizedClientException");
   });
 
+  it("is refused with a session token, which nobody here gives out", async () => {
+    const headers = { "x-amz-security-token": "FwoGZXIvYXdzEBYaD" };
+    for (const key of [KEY, { ...KEY, accessKeyId: "ASIATORPOR0000000000" }]) {
+      const response = await sendSigned(harness, { ...MICROVMS, headers }, key);
+      assertRefused(response, "UnrecognizedClientException");
+      const { message } = JSON.parse(response.body) as { message: string };
+      assert.equal(message, "The security token included in the request is invalid.");
+    }
+  });
+
   for (const [what, offset] of [
     ["old", -16 * MINUTE],
     ["far ahead", 16 * MINUTE],

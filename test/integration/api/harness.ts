@@ -10,7 +10,7 @@ import { STSClient } from "@aws-sdk/client-sts";
 import type { RateLimiter } from "../../../src/api/rate-limit.ts";
 import type { ApiLimits, ApiServer } from "../../../src/api/server.ts";
 import { createApiServer } from "../../../src/api/server.ts";
-import { managedImages, managedImageVersions } from "../../../src/images/managed.ts";
+import { createManagedImages, DEFAULT_MANAGED_IMAGES } from "../../../src/images/managed.ts";
 import type { ConnectorOperations } from "../../../src/connectors/operations.ts";
 import type { ImageOperations } from "../../../src/images/operations.ts";
 import { ServiceError } from "../../../src/errors.ts";
@@ -27,6 +27,18 @@ import {
 } from "../../unit/api/fixtures.ts";
 
 export const KEY = { accessKeyId: "AKIATORPOR0000000000", secretAccessKey: "s3cr3t/Key+for=tests" };
+/** Of another account. */
+export const OTHER_KEY = {
+  accessKeyId: "AKIATORPOR0000000001",
+  secretAccessKey: "an0ther/Key+for=tests",
+};
+export const OTHER_ACCOUNT = "111122223333";
+
+const KEYS = new Map([
+  [KEY.accessKeyId, { ...KEY, account: ACCOUNT }],
+  [OTHER_KEY.accessKeyId, { ...OTHER_KEY, account: OTHER_ACCOUNT }],
+]);
+
 /** A call that reached the domain: its name and arguments without the scope. */
 export type DomainCall = readonly [string, ...unknown[]];
 
@@ -66,10 +78,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
           return `jwe-${minted.length}`;
         },
       },
-      findKey: (accessKeyId) =>
-        accessKeyId === KEY.accessKeyId
-          ? { secretAccessKey: KEY.secretAccessKey, account: ACCOUNT }
-          : undefined,
+      findKey: (accessKeyId) => KEYS.get(accessKeyId),
       s3: async (_request, response) => void response.end("s3 was here"),
       ingressAuthority: (region) => `lambda-microvm.${region}.localhost:7443`,
       cursorKey: Buffer.alloc(32, 7),
@@ -122,6 +131,7 @@ function fakeMicrovms(calls: DomainCall[]): MicrovmOperations {
 }
 
 function fakeImages(calls: DomainCall[]): ImageOperations {
+  const managed = createManagedImages(DEFAULT_MANAGED_IMAGES);
   return {
     async create(_scope, input) {
       calls.push(["create", input]);
@@ -175,11 +185,11 @@ function fakeImages(calls: DomainCall[]): ImageOperations {
     },
     async listManaged(scope, page) {
       calls.push(["listManaged", page]);
-      return { items: managedImages(scope), next: null };
+      return { items: managed.list(scope), next: null };
     },
     async listManagedVersions(scope, imageArn, page) {
       calls.push(["listManagedVersions", imageArn, page]);
-      return { items: managedImageVersions(scope, imageArn), next: null };
+      return { items: managed.versions(scope, imageArn), next: null };
     },
     async getTags(_scope, imageArn) {
       calls.push(["getTags", imageArn]);
@@ -197,7 +207,10 @@ function fakeImages(calls: DomainCall[]): ImageOperations {
 /** None, for tests that are about something else. */
 function noConnectors(): ConnectorOperations {
   const missing = () => Promise.reject(new ServiceError("NOT_FOUND", "No connectors here"));
-  return { create: missing, get: missing, list: missing, update: missing, delete: missing };
+  return {
+    ...{ create: missing, get: missing, list: missing, update: missing, delete: missing },
+    ...{ getTags: missing, tag: missing, untag: missing },
+  };
 }
 
 export interface RawRequest {

@@ -96,6 +96,28 @@ describe("builds", () => {
     });
   });
 
+  it("that failed after the container was built have its size and no others", async () => {
+    await using it = await setUp();
+    const details = { codeInstallSizeInBytes: 2000 };
+    const message = "Ready hook invocation timed out after PT5M";
+    it.host.failNext("build", new ServiceError("BUILD_FAILED", message, { details }));
+    await it.create();
+    const path = `/2025-09-09/microvm-images/${IMAGE_ARN}/versions/1.0/builds`;
+    const list = await sendSigned(it.harness, { method: "GET", path });
+    const { items } = JSON.parse(list.body) as { items: { buildId: string }[] };
+    const one = await sendSigned(it.harness, {
+      method: "GET",
+      path: `${path}/${items[0]?.buildId ?? ""}`,
+    });
+    const { stateReason, snapshotBuild } = JSON.parse(one.body) as Record<string, unknown>;
+    assert.equal(stateReason, message);
+    assert.deepEqual(snapshotBuild, {
+      codeInstallSizeInBytes: 2000,
+      memorySnapshotSizeInBytes: null,
+      diskSnapshotSizeInBytes: null,
+    });
+  });
+
   it("have every member on the wire", async () => {
     await using it = await setUp();
     it.host.failNext("build", new ServiceError("BUILD_FAILED", "no"));
@@ -222,6 +244,45 @@ describe("tags", () => {
     assert.deepEqual((await it.get()).tags, {});
   });
 
+  it("of network connectors are merged, removed and listed", async () => {
+    await using it = await setUp();
+    const { connectorArn } = await it.connector({ team: "a" });
+    const tags = { Resource: connectorArn };
+    await it.lambda.send(new TagResourceCommand({ ...tags, Tags: { stage: "prod", team: "b" } }));
+    const list = () => it.lambda.send(new ListTagsCommand(tags));
+    assert.deepEqual((await list()).Tags, { stage: "prod", team: "b" });
+    const untag = new UntagResourceCommand({ ...tags, TagKeys: ["team", "nobody's"] });
+    await assert.rejects(it.lambda.send(untag), { name: "ValidationException" });
+    await it.lambda.send(new UntagResourceCommand({ ...tags, TagKeys: ["team", "none"] }));
+    assert.deepEqual((await list()).Tags, { stage: "prod" });
+    const nobody = `${connectorArn}0`;
+    await assert.rejects(it.lambda.send(new ListTagsCommand({ Resource: nobody })), {
+      name: "ResourceNotFoundException",
+      message: `Network connector not found for: ${nobody}`,
+    });
+  });
+
+  it("exist for ARNs of images and connectors alone", async () => {
+    await using it = await setUp();
+    for (const resource of [
+      "flask",
+      IMAGE_ARN.replace(":flask", "/flask"),
+      "arn:aws:lambda:us-east-1:000000000000:microvm:microvm-0f0e0d0c-0b0a-3908-8706-050403020100",
+    ]) {
+      const path = `/2017-03-31/tags/${encodeURIComponent(resource)}`;
+      const { status, headers, body } = await sendSigned(it.harness, { method: "GET", path });
+      assert.equal(status, 400);
+      assert.equal(headers["x-amzn-errortype"], "ValidationException");
+      const { message } = JSON.parse(body) as { message: string };
+      assert.ok(
+        message.startsWith(
+          `1 validation error detected: Value '${resource}' at 'resource' failed to satisfy constraint: Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*):lambda:`,
+        ),
+        message,
+      );
+    }
+  });
+
   it("are refused in the service's words", async () => {
     await using it = await setUp();
     const path = `/2017-03-31/tags/${encodeURIComponent(IMAGE_ARN)}`;
@@ -244,8 +305,12 @@ describe("tags", () => {
       400,
       "A resource can have at most 50 tags.",
     ]);
-    const microvm = "arn:aws:lambda:us-east-1:000000000000:microvm:microvm-1";
-    const [status] = await refusal("GET", `/2017-03-31/tags/${microvm}`);
-    assert.equal(status, 400);
+    const raw = { method: "POST", path, body: JSON.stringify({ Tags: many }) };
+    const { headers, body } = await sendSigned(it.harness, raw);
+    assert.equal(headers["x-amzn-errortype"], "InvalidParameterValueException");
+    assert.deepEqual(JSON.parse(body), {
+      Type: "User",
+      message: "A resource can have at most 50 tags.",
+    });
   });
 });

@@ -7,12 +7,14 @@ import {
   type LambdaMicrovmsClient,
   UpdateMicrovmImageCommand,
 } from "@aws-sdk/client-lambda-microvms";
-import { createDomain } from "../../../src/domain.ts";
+import type { CreateConnectorInput } from "../../../src/connectors/operations.ts";
+import type { ConnectorRecord } from "../../../src/connectors/records.ts";
+import { createDomain, type DomainDeps } from "../../../src/domain.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { silentLog } from "../../../src/lib/log.ts";
 import { openSqliteStore } from "../../../src/store/sqlite.ts";
 import { createFakeHost, type HostCall } from "../../fixtures/fake-host.ts";
-import { BASE_ARN, IMAGE_ARN, ROLE_ARN } from "../../unit/api/fixtures.ts";
+import { ACCOUNT, BASE_ARN, IMAGE_ARN, REGION, ROLE_ARN } from "../../unit/api/fixtures.ts";
 import { eventually } from "../scheduler/harness.ts";
 import { startHarness } from "./harness.ts";
 
@@ -21,28 +23,44 @@ export const CONFIGURATION = {
   buildRoleArn: ROLE_ARN,
   codeArtifact: { uri: "s3://code/flask.zip" },
 };
+const SCOPE = { account: ACCOUNT, region: REGION };
+const CONNECTOR: CreateConnectorInput = {
+  name: "vpc",
+  operatorRole: ROLE_ARN,
+  clientToken: "vpc",
+  configuration: {
+    subnetIds: ["subnet-0a"],
+    networkProtocol: "IPv4",
+    associatedComputeResourceTypes: ["MicroVm"],
+  },
+};
 export const image = { imageIdentifier: IMAGE_ARN };
 /** A service over a real domain, and what a client does with it. */
-export async function setUp() {
+export async function setUp(quotas: Partial<DomainDeps["config"]["quotas"]> = {}) {
   await using acquired = new AsyncDisposableStack();
   const store = acquired.use(await openSqliteStore(":memory:"));
   const host = createFakeHost();
   const config = {
     terminatedRetentionHours: 24,
-    quotas: { images: 2, versionsPerImage: 3, memoryMiB: 409_600, networkConnectors: 1 },
+    quotas: { images: 2, versionsPerImage: 3, memoryMiB: 409_600, networkConnectors: 1, ...quotas },
   };
   const domain = acquired.use(
     createDomain({ store, host, clock: systemClock(), log: silentLog(), config }),
   );
   await domain.start(new AbortController().signal);
   const harness = acquired.use(
-    await startHarness({ microvms: domain.microvms, images: domain.images }),
+    await startHarness({
+      microvms: domain.microvms,
+      images: domain.images,
+      connectors: domain.connectors,
+    }),
   );
   const { lambda } = harness;
   const resources = acquired.move();
   const releases: (() => void)[] = [];
   return {
     host,
+    store,
     harness,
     lambda,
     async create(name = "flask", tags?: Record<string, string>): Promise<void> {
@@ -56,6 +74,14 @@ export async function setUp() {
       const { imageVersion } = await lambda.send(new UpdateMicrovmImageCommand(input));
       await atRest(lambda, IMAGE_ARN);
       return imageVersion ?? "";
+    },
+    /** A connector of the customer's own, ACTIVE. */
+    async connector(tags: Record<string, string> = {}): Promise<ConnectorRecord> {
+      const { connectorId } = await domain.connectors.create(SCOPE, { ...CONNECTOR, tags });
+      const isActive = async () =>
+        (await store.connectors.find(SCOPE, connectorId))?.state === "ACTIVE";
+      await eventually(isActive);
+      return domain.connectors.get(SCOPE, connectorId);
     },
     atRest: () => atRest(lambda, IMAGE_ARN),
     get: () => lambda.send(new GetMicrovmImageCommand(image)),

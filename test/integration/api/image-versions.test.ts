@@ -80,7 +80,7 @@ describe("UpdateMicrovmImage", () => {
     );
     const version = { ...image, imageVersion: "2.0" };
     const failed = await it.lambda.send(new GetMicrovmImageVersionCommand(version));
-    assert.deepEqual([failed.state, failed.stateReason], ["FAILED", reason]);
+    assert.deepEqual([failed.state, failed.stateReason ?? null], ["FAILED", null]);
     const { items } = await it.lambda.send(new ListMicrovmImageBuildsCommand(version));
     assert.deepEqual(
       items?.map(({ buildState, stateReason }) => [buildState, stateReason]),

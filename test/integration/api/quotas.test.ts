@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
+  CreateMicrovmImageCommand,
   RunMicrovmCommand,
   ServiceQuotaExceededException,
   SuspendMicrovmCommand,
@@ -12,7 +13,9 @@ import { createRateLimiter } from "../../../src/api/rate-limit.ts";
 import { ServiceError } from "../../../src/errors.ts";
 import { createFakeClock } from "../../fixtures/fake-clock.ts";
 import { IMAGE_ARN, MICROVM_ID } from "../../unit/api/fixtures.ts";
+import { eventually } from "../scheduler/harness.ts";
 import { send, sendSigned, startHarness } from "./harness.ts";
+import { CONFIGURATION, image, setUp } from "./image-service.ts";
 
 const SUSPEND = { method: "POST", path: `/2025-09-09/microvms/${MICROVM_ID}/suspend` };
 
@@ -37,6 +40,36 @@ describe("the memory quota", () => {
       resourceType: null,
       serviceCode: null,
     });
+  });
+});
+
+describe("builds", () => {
+  const creation = (name: string) => new CreateMicrovmImageCommand({ ...CONFIGURATION, name });
+
+  it("beyond those that may wait or run are answered with 402", async () => {
+    await using it = await setUp({ concurrentBuilds: 1 });
+    const release = it.hold("build");
+    await it.lambda.send(creation("flask"));
+    await assert.rejects(it.lambda.send(creation("second")), {
+      name: "ServiceQuotaExceededException",
+      message: "The limit of concurrent MicroVM image builds has been reached for this account.",
+    });
+    release();
+    await it.atRest();
+    await it.lambda.send(creation("second"));
+  });
+
+  it("that run count against the memory of microVMs", async () => {
+    await using it = await setUp({ memoryMiB: 2048 });
+    await it.create();
+    const release = it.hold("build");
+    await it.lambda.send(creation("second"));
+    await eventually(() => it.host.count("build") === 2);
+    const run = () => it.lambda.send(new RunMicrovmCommand(image));
+    await assert.rejects(run(), { name: "ServiceQuotaExceededException" });
+    release();
+    await eventually(async () => (await it.store.images.listUnfinishedBuilds()).length === 0);
+    await run();
   });
 });
 

@@ -27,7 +27,7 @@ before(async () => {
 after(() => service[Symbol.asyncDispose]());
 
 async function read(reader: ArtifactReader, uri: string) {
-  const { sizeBytes, body } = await reader.open(uri, signal);
+  const { sizeBytes, body } = await reader.open({ account: ACCOUNT, uri }, signal);
   const chunks: Buffer[] = [];
   for await (const chunk of body as AsyncIterable<Buffer>) chunks.push(chunk);
   return { sizeBytes, bytes: Buffer.concat(chunks) };
@@ -46,7 +46,7 @@ const remote = (rest: object = {}, options: object = {}) =>
   );
 
 const readers: Record<string, () => ArtifactReader & Partial<AsyncDisposable>> = {
-  "the local reader": () => createLocalReader({ store: service.store }, ACCOUNT, { maxBytes }),
+  "the local reader": () => createLocalReader({ store: service.store }, { maxBytes }),
   "the remote reader": () => remote(),
 };
 
@@ -72,17 +72,27 @@ for (const [name, create] of Object.entries(readers))
         [`s3://${Bucket}/`, "S3_INVALID_OBJECT"],
         ["https://example.com/k", "S3_INVALID_OBJECT"],
       ] as const)
-        await assert.rejects(reader.open(uri, signal), failsAs(reasonCode), uri);
+        await assert.rejects(
+          reader.open({ account: ACCOUNT, uri }, signal),
+          failsAs(reasonCode),
+          uri,
+        );
     });
 
     it("stops for a signal", async () => {
       const reason = new DOMException("stop", "AbortError");
-      const stopped = reader.open(`s3://${Bucket}/dir/ü app+1.zip`, AbortSignal.abort(reason));
+      const stopped = reader.open(
+        { account: ACCOUNT, uri: `s3://${Bucket}/dir/ü app+1.zip` },
+        AbortSignal.abort(reason),
+      );
       await assert.rejects(stopped, (error) => error === reason);
     });
 
     it("lets go of a body that is not read", async () => {
-      const { body } = await reader.open(`s3://${Bucket}/dir/ü app+1.zip`, signal);
+      const { body } = await reader.open(
+        { account: ACCOUNT, uri: `s3://${Bucket}/dir/ü app+1.zip` },
+        signal,
+      );
       const closed = new Promise((resolve) => body.once("close", resolve));
       body.destroy();
       await closed;
@@ -90,10 +100,10 @@ for (const [name, create] of Object.entries(readers))
   });
 
 describe("the local reader", () => {
-  it("reads the objects of its account only", async () => {
-    const other = createLocalReader({ store: service.store }, "999999999999");
+  it("reads the objects of the account that asks only", async () => {
+    const reader = createLocalReader({ store: service.store });
     await assert.rejects(
-      other.open(`s3://${Bucket}/dir/ü app+1.zip`, signal),
+      reader.open({ account: "999999999999", uri: `s3://${Bucket}/dir/ü app+1.zip` }, signal),
       failsAs("S3_NO_SUCH_BUCKET"),
     );
   });
@@ -104,7 +114,7 @@ describe("the remote reader", () => {
     for (const wrong of [{ secretAccessKey: "wrong" }, { accessKeyId: "AKIABBBBBBBBBBBBBBBB" }]) {
       await using reader = remote(wrong);
       await assert.rejects(
-        reader.open(`s3://${Bucket}/large`, signal),
+        reader.open({ account: ACCOUNT, uri: `s3://${Bucket}/large` }, signal),
         failsAs("S3_ACCESS_DENIED"),
       );
     }
@@ -143,11 +153,17 @@ describe("the remote reader", () => {
       () => undefined,
       async (endpoint) => {
         await using reader = remote({ endpoint }, { stallTimeoutMs: 50 });
-        await assert.rejects(reader.open("s3://b/k", signal), failsAs("INTERNAL_PLATFORM_ERROR"));
+        await assert.rejects(
+          reader.open({ account: ACCOUNT, uri: "s3://b/k" }, signal),
+          failsAs("INTERNAL_PLATFORM_ERROR"),
+        );
       },
     );
     await using reader = remote({ endpoint: "http://127.0.0.1:1" });
-    await assert.rejects(reader.open("s3://b/k", signal), failsAs("INTERNAL_PLATFORM_ERROR"));
+    await assert.rejects(
+      reader.open({ account: ACCOUNT, uri: "s3://b/k" }, signal),
+      failsAs("INTERNAL_PLATFORM_ERROR"),
+    );
   });
 
   it("says what other stores refuse with", async () => {
@@ -164,7 +180,10 @@ describe("the remote reader", () => {
         },
         async (endpoint) => {
           await using reader = remote({ endpoint });
-          await assert.rejects(reader.open("s3://b/k", signal), failsAs(reasonCode));
+          await assert.rejects(
+            reader.open({ account: ACCOUNT, uri: "s3://b/k" }, signal),
+            failsAs(reasonCode),
+          );
         },
       );
   });

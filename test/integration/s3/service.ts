@@ -16,6 +16,12 @@ export const CREDENTIALS = {
   secretAccessKey: "s".repeat(40),
 };
 export const ACCOUNT = "123456789012";
+/** Of another account. */
+export const OTHER_CREDENTIALS = {
+  accessKeyId: "AKIABBBBBBBBBBBBBBBB",
+  secretAccessKey: "t".repeat(40),
+};
+export const OTHER_ACCOUNT = "999999999999";
 export const REGION = "eu-west-1";
 
 export interface TestService extends AsyncDisposable {
@@ -39,10 +45,11 @@ export async function startService(
   if (options.directory === undefined) acquired.defer(() => rm(directory, { recursive: true }));
   const log = silentLog();
   const store = acquired.use(await openLocalStore({ log, now: () => Date.now() }, directory));
-  const findKey = (id: string) =>
-    id === CREDENTIALS.accessKeyId
-      ? { secretAccessKey: CREDENTIALS.secretAccessKey, account: ACCOUNT }
-      : undefined;
+  const keys = new Map([
+    [CREDENTIALS.accessKeyId, { ...CREDENTIALS, account: ACCOUNT }],
+    [OTHER_CREDENTIALS.accessKeyId, { ...OTHER_CREDENTIALS, account: OTHER_ACCOUNT }],
+  ]);
+  const findKey = (id: string) => keys.get(id);
   const clock = { now: () => Date.now() + (options.skewMs ?? 0) };
   const handle = createS3Handler({ artifacts: store, findKey, clock, log }, options.limits);
   const running = new Set<Promise<void>>();

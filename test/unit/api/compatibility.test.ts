@@ -6,8 +6,10 @@ import { ROUTES } from "../../../src/api/routes/routes.ts";
 const page = readFileSync(new URL("../../../docs/compatibility.md", import.meta.url), "utf8");
 const FOLDERS = [
   "../../unit/api/",
+  "../../unit/images/",
   "../../unit/microvms/",
   "../../integration/api/",
+  "../../integration/artifacts/",
   "../../integration/ingress/",
 ];
 

@@ -56,6 +56,27 @@ describe("createMicrovmImage", () => {
   });
 });
 
+describe("a customer managed key", () => {
+  it("is refused rather than ignored", () => {
+    const kmsKeyIdentifier = "alias/mine";
+    const image = {
+      name: "flask",
+      baseImageArn: BASE_ARN,
+      buildRoleArn: ROLE_ARN,
+      codeArtifact: { uri: "s3://code/flask.zip" },
+      imageIdentifier: IMAGE_ARN,
+    };
+    const { createMicrovmImage, updateMicrovmImage, runMicrovm } = schemas;
+    for (const schema of [createMicrovmImage, updateMicrovmImage, runMicrovm]) {
+      assert.doesNotThrow(() => parseInput<unknown>(schema, { ...image, kmsKeyIdentifier: null }));
+      assert.throws(() => parseInput<unknown>(schema, { ...image, kmsKeyIdentifier }), {
+        message:
+          "1 validation error detected: Value 'alias/mine' at 'kmsKeyIdentifier' failed to satisfy constraint: Member must not be set: this service has no customer managed keys",
+      });
+    }
+  });
+});
+
 describe("updateMicrovmImage", () => {
   it("takes what createMicrovmImage takes, with the image for name and tags", () => {
     const raw = {

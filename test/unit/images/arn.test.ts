@@ -52,12 +52,33 @@ describe("parseImageArn", () => {
   test("denies foreign images and the slash spelling, naming action and resource", () => {
     for (const foreign of [
       "arn:aws:lambda:us-east-1:111111111111:microvm-image:app",
-      "arn:aws:lambda:eu-west-1:000000000000:microvm-image:app",
       "arn:aws:lambda:us-east-1:000000000000:microvm-image/app",
+      "microvm-image/app",
     ]) {
+      const arn = foreign.replace(/^microvm/, "arn:aws:lambda:us-east-1:000000000000:microvm");
       assert.throws(() => parseImageArn(SCOPE, foreign, "GetMicrovmImage"), {
         code: "ACCESS_DENIED",
-        message: `User is not authorized to perform: lambda:GetMicrovmImage on resource: ${foreign}`,
+        message: `User: arn:aws:iam::000000000000:root is not authorized to perform: lambda:GetMicrovmImage on resource: ${arn} because no identity-based policy allows the lambda:GetMicrovmImage action`,
+        details: { textMember: "Message" },
+      });
+    }
+    assert.throws(() => parseImageArn(SCOPE, "microvm-image/app", "RunMicrovm"), {
+      message: "Malformed ARN - doesn't start with 'arn:'",
+    });
+  });
+
+  test("does not find images of other regions and partitions", () => {
+    for (const elsewhere of [
+      "arn:aws:lambda:eu-west-1:000000000000:microvm-image:app",
+      "arn:aws-cn:lambda:us-east-1:000000000000:microvm-image:app",
+    ]) {
+      assert.throws(() => parseImageArn(SCOPE, elsewhere, "GetMicrovmImage"), {
+        code: "NOT_FOUND",
+        message: `MicroVMImage not found for MicroVMImageID: ${elsewhere}`,
+      });
+      assert.throws(() => parseImageArn(SCOPE, elsewhere, "RunMicrovm"), {
+        code: "NOT_FOUND",
+        message: `No active version found for MicroVM image ${elsewhere}`,
       });
     }
   });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { resolveConfiguration } from "../../../src/images/configuration.ts";
+import { createManagedImages, DEFAULT_MANAGED_IMAGES } from "../../../src/images/managed.ts";
 import type { ImageConfigurationInput } from "../../../src/images/operations.ts";
 import type { Hooks } from "../../../src/images/records.ts";
 import { managedConnectorArn } from "../../../src/microvms/connectors.ts";
@@ -11,8 +12,9 @@ const INPUT: ImageConfigurationInput = {
   baseImageArn: BASE_IMAGE_ARN,
   buildRoleArn: "arn:aws:iam::000000000000:role/build",
 };
+const managed = createManagedImages(DEFAULT_MANAGED_IMAGES);
 const resolve = (changes: Partial<ImageConfigurationInput> = {}) =>
-  resolveConfiguration(SCOPE, CPU_TARGET, { ...INPUT, ...changes });
+  resolveConfiguration({ managed, cpuTarget: CPU_TARGET }, SCOPE, { ...INPUT, ...changes });
 const refusal = (message: string) => ({ code: "VALIDATION_FAILED", message });
 
 describe("resolveConfiguration", () => {
