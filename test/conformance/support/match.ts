@@ -1,0 +1,103 @@
+// Compares JSON with what is expected of it: exactly, but for the members whose values only the service can know.
+
+import assert from "node:assert/strict";
+
+export type Json =
+  null | boolean | number | string | readonly Json[] | { readonly [member: string]: Json };
+
+/** JSON in which a matcher may stand for a value. Objects have exactly the members named. */
+export type Expected =
+  | null
+  | boolean
+  | number
+  | string
+  | Matcher
+  | readonly Expected[]
+  | { readonly [member: string]: Expected };
+
+export class Matcher {
+  readonly what: string;
+  readonly accepts: (value: unknown) => boolean;
+
+  constructor(what: string, accepts: (value: unknown) => boolean) {
+    this.what = what;
+    this.accepts = accepts;
+  }
+}
+
+const LAUNCH = Date.UTC(2026, 5, 22) / 1000;
+
+/** A JSON number of seconds since the epoch, with milliseconds at most. */
+export const epoch = new Matcher(
+  "epoch seconds",
+  (value) =>
+    typeof value === "number" && value >= LAUNCH && /^\d{10}(\.\d{1,3})?$/.test(`${value}`),
+);
+/** UTC in ISO 8601, as text. */
+export const iso = matching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]00:?00)$/);
+export const uuid = matching(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
+export const anything = new Matcher("anything", () => true);
+export const someText = matching(/./);
+
+/** Text that the expression finds something in. */
+export function matching(expression: RegExp): Matcher {
+  return new Matcher(
+    String(expression),
+    (value) => typeof value === "string" && expression.test(value),
+  );
+}
+
+/** Text that begins so. */
+export function beginning(start: string): Matcher {
+  return new Matcher(`${start}…`, (value) => typeof value === "string" && value.startsWith(start));
+}
+
+/** Any of several values. */
+export function oneOf(...values: readonly Json[]): Matcher {
+  return new Matcher(JSON.stringify(values), (value) => values.includes(value as Json));
+}
+
+/** Fails with both sides unless `actual` is what is expected. */
+export function assertMatches(actual: unknown, expected: Expected, what: string): void {
+  assert.deepEqual(actual, filledIn(actual, expected), what);
+}
+
+/** The expectation with what matched put in place of matchers, and the text of those that did not. */
+function filledIn(actual: unknown, expected: Expected): unknown {
+  if (expected instanceof Matcher) return expected.accepts(actual) ? actual : `(${expected.what})`;
+  if (Array.isArray(expected)) {
+    const items: readonly unknown[] = Array.isArray(actual) ? actual : [];
+    return expected.map((item: Expected, index) => filledIn(items[index], item));
+  }
+  if (typeof expected !== "object" || expected === null) return expected;
+  return Object.fromEntries(
+    Object.entries(expected).map(([name, value]) => [
+      name,
+      filledIn(memberOf(actual, name), value),
+    ]),
+  );
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  if (typeof value !== "object" || value === null) return undefined;
+  return (value as Readonly<Record<string, unknown>>)[name];
+}
+
+/** The member at a dotted path; list positions count from zero. */
+export function memberAt(value: unknown, path: string): unknown {
+  return path.split(".").reduce(memberOf, value);
+}
+
+/** The value with every `<name>` in its texts replaced by what `kept` has for it. */
+export function substitute<T>(value: T, kept: ReadonlyMap<string, string>): T;
+export function substitute(value: unknown, kept: ReadonlyMap<string, string>): unknown {
+  if (typeof value === "string")
+    return value.replace(/<(\w+)>/g, (text, name: string) => kept.get(name) ?? text);
+  if (value instanceof Matcher || value instanceof RegExp || value instanceof Uint8Array)
+    return value;
+  if (Array.isArray(value)) return value.map((item: unknown) => substitute(item, kept));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [substitute(name, kept), substitute(item, kept)]),
+  );
+}
