@@ -1,7 +1,7 @@
 // Every expectation with boto3.
 
 import { after, before, describe, it } from "node:test";
-import { CASES } from "./expectations/cases.ts";
+import { CASES, CORE_CASES } from "./expectations/cases.ts";
 import { createBoto3Client } from "./support/boto3-client.ts";
 import type { ConformanceClient } from "./support/client.ts";
 import { runCase } from "./support/run-case.ts";
@@ -13,5 +13,5 @@ describe("with boto3", () => {
   });
   after(() => client[Symbol.asyncDispose]());
 
-  for (const each of CASES) it(each.name, () => runCase(client, each));
+  for (const each of [...CASES, ...CORE_CASES]) it(each.name, () => runCase(client, each));
 });

@@ -20,12 +20,16 @@ export function createHttpClient(): ConformanceClient {
   };
 }
 
-function requestFor({ method, path, query }: Operation, input: Readonly<Record<string, Json>>) {
+function requestFor(
+  { method, path, query, parameters: names = {} }: Operation,
+  input: Readonly<Record<string, Json>>,
+) {
   const labels = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
   const target = path.replace(/\{(\w+)\}/g, (_, name: string) => escaped(input[name]));
   const parameters = query
     .filter((name) => name in input)
-    .map((name) => `${name}=${escaped(input[name])}`);
+    .flatMap((name) => [input[name]].flat().map((value) => [names[name] ?? name, value] as const))
+    .map(([name, value]) => `${name}=${escaped(value)}`);
   const members = Object.entries(input).filter(
     ([name]) => !labels.includes(name) && !query.includes(name),
   );

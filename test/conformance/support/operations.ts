@@ -8,6 +8,8 @@ export interface Operation {
   readonly path: string;
   readonly status: number;
   readonly query: readonly string[];
+  /** Names of parameters that are not those of their members. */
+  readonly parameters?: Readonly<Record<string, string>>;
 }
 
 const IMAGES = "/2025-09-09/microvm-images";
@@ -26,8 +28,8 @@ const PAGE = ["maxResults", "nextToken"];
 const microvms = (
   method: Operation["method"],
   path: string,
-  { status = 200, query = [] }: Partial<Operation> = {},
-): Operation => ({ family: "lambda-microvms", method, path, status, query });
+  { status = 200, query = [], ...rest }: Partial<Operation> = {},
+): Operation => ({ family: "lambda-microvms", method, path, status, query, ...rest });
 const core = (
   method: Operation["method"],
   path: string,
@@ -62,7 +64,11 @@ export const OPERATIONS = {
   CreateMicrovmAuthToken: microvms("POST", `${MICROVM}/auth-token`),
   CreateMicrovmShellAuthToken: microvms("POST", `${MICROVM}/shell-auth-token`),
   TagResource: microvms("POST", TAGS, { status: 204 }),
-  UntagResource: microvms("DELETE", TAGS, { status: 204, query: ["TagKeys"] }),
+  UntagResource: microvms("DELETE", TAGS, {
+    status: 204,
+    query: ["TagKeys"],
+    parameters: { TagKeys: "tagKeys" },
+  }),
   ListTags: microvms("GET", TAGS),
   CreateNetworkConnector: core("POST", CONNECTORS, { status: 202 }),
   GetNetworkConnector: core("GET", CONNECTOR),
