@@ -9,10 +9,12 @@ import { IMAGE_CASES } from "./images.cases.ts";
 import { MICROVM_CASES } from "./microvms.cases.ts";
 import { PAGING_CASES } from "./paging.cases.ts";
 import { RUN_CASES } from "./run.cases.ts";
+import { SIGNATURE_CASES } from "./signature.cases.ts";
 import { TAG_CASES } from "./tags.cases.ts";
 import { THROTTLING_CASES } from "./throttling.cases.ts";
 import { TOKEN_CASES } from "./tokens.cases.ts";
 import { VERSION_CASES } from "./versions.cases.ts";
+import { WIRE_CASES } from "./wire.cases.ts";
 
 /** Those that a client of lambda-microvms and STS is put through. */
 export const CASES: readonly Case[] = [
@@ -31,3 +33,6 @@ export const CASES: readonly Case[] = [
 
 /** Those that need a client of lambda-core too. */
 export const CORE_CASES: readonly Case[] = CONNECTOR_CASES;
+
+/** Those about bytes and about requests that no client would send. */
+export const HTTP_CASES: readonly Case[] = [...WIRE_CASES, ...SIGNATURE_CASES];
