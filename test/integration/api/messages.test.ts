@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { DeleteMicrovmImageCommand, RunMicrovmCommand } from "@aws-sdk/client-lambda-microvms";
 import { BASE_ARN, IMAGE_ARN } from "../../unit/api/fixtures.ts";
+import { eventually } from "../scheduler/harness.ts";
 import { sendSigned } from "./harness.ts";
 import { CONFIGURATION, image, setUp } from "./image-service.ts";
 
@@ -83,7 +84,7 @@ describe("the service's words", () => {
     };
     const release = it.hold("build");
     const creation = it.create();
-    while (it.host.count("build") === 0) await new Promise(setImmediate);
+    await eventually(() => it.host.count("build") === 1);
     const cannotDelete = `Cannot delete MicroVM image in its current state: ${IMAGE_ARN}`;
     assert.deepEqual(await send("DELETE", IMAGE), [400, cannotDelete]);
     assert.deepEqual(await send("PUT", IMAGE, CONFIGURATION), [
@@ -99,7 +100,7 @@ describe("the service's words", () => {
     ]);
     const again = it.hold("build");
     const update = it.update();
-    while (it.host.count("build") === 1) await new Promise(setImmediate);
+    await eventually(() => it.host.count("build") === 2);
     assert.deepEqual(await send("PATCH", `${IMAGE}/versions/1.0`, { status: "INACTIVE" }), [
       409,
       "MicroVM Image is already in state: UPDATING",
