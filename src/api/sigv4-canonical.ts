@@ -17,9 +17,10 @@ export interface QueryParameter {
 /** Groups header values under lower-case names. */
 export function headerValues(headers: ReceivedHeaders): HeaderValues {
   const values = new Map<string, string[]>();
-  const add = (name: string, value: string) => {
-    const known = values.get(name.toLowerCase());
-    if (known === undefined) values.set(name.toLowerCase(), [value]);
+  const add = (received: string, value: string) => {
+    const name = received.toLowerCase();
+    const known = values.get(name);
+    if (known === undefined) values.set(name, [value]);
     else known.push(value);
   };
   if (isRawList(headers)) {
@@ -33,12 +34,15 @@ export function headerValues(headers: ReceivedHeaders): HeaderValues {
   return values;
 }
 
-function isRawList(headers: ReceivedHeaders): headers is readonly string[] {
+/** Whether headers are Node's raw list of names and values. */
+export function isRawList(headers: ReceivedHeaders): headers is readonly string[] {
   return Array.isArray(headers);
 }
 
 /** A header's value as it is signed: each trimmed, runs of blanks made one, repeats joined by commas. */
 export function canonicalHeaderValue(values: readonly string[]): string {
+  const [only = ""] = values;
+  if (values.length === 1) return only.trim().replace(/\s+/g, " ");
   return values.map((value) => value.trim().replace(/\s+/g, " ")).join(",");
 }
 

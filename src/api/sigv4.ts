@@ -166,8 +166,10 @@ function checkSignedHeaders(
   { service, signedHeaders }: GivenSignature,
   parts: ReceivedParts,
 ): void {
-  const mustBeSigned = [...parts.headers.keys()].filter((name) => name.startsWith("x-amz-"));
-  const missing = ["host", ...mustBeSigned].find((name) => !signedHeaders.includes(name));
+  const isUnsigned = (name: string) => !signedHeaders.includes(name);
+  let missing = isUnsigned("host") ? "host" : undefined;
+  for (const name of parts.headers.keys())
+    if (missing === undefined && name.startsWith("x-amz-") && isUnsigned(name)) missing = name;
   if (missing === undefined) return;
   throw signatureError(
     "unsigned-headers",
