@@ -174,7 +174,8 @@ class ListeningServer implements ApiServer {
 
   #send(request: IncomingMessage, response: ServerResponse, requestId: string, reply: Reply): void {
     if (response.destroyed) return;
-    const fields = ["x-amzn-requestid", requestId, ...Object.entries(reply.headers).flat()];
+    const fields = ["x-amzn-requestid", requestId];
+    for (const [name, value] of Object.entries(reply.headers)) fields.push(name, value);
     // RFC 9110, 8.6: not with a status that has no body.
     if (reply.status !== 204) fields.push("content-length", String(Buffer.byteLength(reply.body)));
     // What was not read of the request cannot be told from the next one.

@@ -88,6 +88,7 @@ export function canonicalPathOnce(path: string): string | undefined {
 
 /** Every other service's signed path: dot and empty segments resolved, then the received form escaped again. */
 export function canonicalPathTwice(path: string): string {
+  if (path.startsWith("/") && !/\/[./]/.test(path)) return escapeBytes(path, "/");
   const segments: string[] = [];
   for (const segment of path.split("/")) {
     if (segment === "" || segment === ".") continue;
@@ -110,11 +111,11 @@ export function decodeBytes(text: string): string | undefined {
 }
 
 /** Percent-escapes a string of one byte a character, except unreserved characters and those in `safe`. */
-export function escapeBytes(bytes: string, safe = ""): string {
-  return bytes.replace(/[^A-Za-z0-9\-._~]/g, (character) =>
-    safe.includes(character)
-      ? character
-      : `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
+export function escapeBytes(bytes: string, safe: "" | "/" = ""): string {
+  const reserved = safe === "/" ? /[^A-Za-z0-9\-._~/]/g : /[^A-Za-z0-9\-._~]/g;
+  return bytes.replace(
+    reserved,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
   );
 }
 

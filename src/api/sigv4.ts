@@ -186,7 +186,8 @@ function signedPayloadHash(
   { headers, query }: ReceivedParts,
   body: Uint8Array | undefined,
 ): string {
-  if (given.service !== "s3" && body !== undefined) return sha256Hex(body);
+  if (given.service !== "s3" && body !== undefined)
+    return body.length === 0 ? EMPTY_SHA256 : sha256Hex(body);
   const named =
     // A header that a client moved into the query keeps the spelling it had there.
     queryValue(query, "X-Amz-Content-Sha256", "x-amz-content-sha256") ??
