@@ -4,14 +4,22 @@
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { REPOSITORY } from "../scripts/walkthrough/service.ts";
+import { benchApi } from "./api.ts";
 import { machineFacts, type MachineFacts } from "./machine.ts";
 import { benchMicrovm } from "./microvm.ts";
 import { type BenchResult, missed, renderTable, saveResult } from "./report.ts";
 
 type Bench = (rounds: number, say: (line: string) => void) => Promise<BenchResult>;
 
-const BENCHES: Readonly<Record<string, Bench>> = { microvm: benchMicrovm };
-const DEFAULT_ROUNDS = 20;
+interface RegisteredBench {
+  readonly run: Bench;
+  readonly defaultRounds: number;
+}
+
+const BENCHES: Readonly<Record<string, RegisteredBench>> = {
+  microvm: { run: benchMicrovm, defaultRounds: 20 },
+  api: { run: benchApi, defaultRounds: 10 },
+};
 const USAGE = `Usage: npm run bench -- [${Object.keys(BENCHES).join("|")}]... [--rounds N]`;
 
 function say(line: string): void {
@@ -32,26 +40,28 @@ async function runBench(name: string, bench: Bench, rounds: number): Promise<voi
 
 function describe(machine: MachineFacts, { rounds, accelerator }: BenchResult): string {
   const { cpu, cores, memoryMiB, distribution, kernel, qemu, node, loadAverage } = machine;
+  const vms = accelerator === undefined ? "no VMs" : `${qemu}, accelerator ${accelerator}`;
   return [
     `${rounds} rounds on ${cpu}, ${cores} cores, ${(memoryMiB / 1024).toFixed(0)} GiB; ${distribution}, Linux ${kernel}`,
-    `${qemu}, accelerator ${accelerator}; Node ${node}; load before: ${loadAverage.toFixed(2)}`,
+    `${vms}; Node ${node}; load before: ${loadAverage.toFixed(2)}`,
   ].join("\n");
 }
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { rounds: { type: "string", default: String(DEFAULT_ROUNDS) } },
+    options: { rounds: { type: "string" } },
   });
-  const rounds = Number(values.rounds);
+  const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
   const names = positionals.length > 0 ? positionals : Object.keys(BENCHES);
-  if (!Number.isInteger(rounds) || rounds < 1 || names.some((name) => !BENCHES[name])) {
+  const isBadNumber = rounds !== undefined && (!Number.isInteger(rounds) || rounds < 1);
+  if (isBadNumber || names.some((name) => !BENCHES[name])) {
     process.stderr.write(`${USAGE}\n`);
     return 2;
   }
   for (const name of names) {
     const bench = BENCHES[name];
-    if (bench !== undefined) await runBench(name, bench, rounds);
+    if (bench !== undefined) await runBench(name, bench.run, rounds ?? bench.defaultRounds);
   }
   return 0;
 }

@@ -8,7 +8,8 @@ import { judge, type Judged, type Measure, type Unit } from "./measure.ts";
 export interface BenchResult {
   readonly name: string;
   readonly rounds: number;
-  readonly accelerator: string;
+  /** Of the VMs in it, if there are any. */
+  readonly accelerator?: string;
   readonly measures: readonly Measure[];
 }
 
@@ -51,7 +52,7 @@ export async function saveResult(
   const judged = result.measures.map((measure) => judge(measure));
   const content = {
     ...{ bench: result.name, startedAt: startedAt.toISOString(), rounds: result.rounds },
-    machine: { ...machine, accelerator: result.accelerator },
+    machine: { ...machine, accelerator: result.accelerator ?? null },
     measures: judged.map(({ measure, summary, floor, ratio, isMet }) => ({
       ...{ name: measure.name, unit: measure.unit, ...summary },
       ...{ floor: floor ?? null, ratio: ratio ?? null },
@@ -83,6 +84,7 @@ function cells({ measure, summary, floor, ratio, isMet }: Judged): string[] {
 
 function format(value: number, unit: Unit): string {
   if (unit === "count") return String(value);
+  if (unit === "req/s") return value.toFixed(0);
   return value.toFixed(value < 10 ? 2 : 1);
 }
 

@@ -11,6 +11,7 @@ import { healthReply } from "./routes/health.ts";
 import type { RouteDeps } from "./routes/route.ts";
 import { ROUTES } from "./routes/routes.ts";
 import { stsReply, xmlErrorReply } from "./routes/sts.ts";
+import { createSigningKeys } from "./signing-keys.ts";
 import { type FindKey, peekService, type SignatureDeps, verifySignature } from "./sigv4.ts";
 
 export interface AnswerDeps extends RouteDeps {
@@ -47,7 +48,10 @@ const REGION = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 /** The answers of the API over the domain in `deps`. */
 export function createAnswers(deps: AnswerDeps): Answers {
   const operationDeps = { ...deps, findRoute: createRouter(ROUTES) };
-  const signatureDeps = { findKey: deps.findKey, now: () => deps.clock.now() };
+  const signatureDeps = {
+    ...{ findKey: deps.findKey, now: () => deps.clock.now() },
+    signingKeys: createSigningKeys(),
+  };
   return {
     serviceOf: peekService,
     answerUnsigned(request) {

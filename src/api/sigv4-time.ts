@@ -62,10 +62,9 @@ function skewed(service: string) {
   );
 }
 
+/** Of `YYYYMMDDTHHMMSSZ`; NaN for a moment that no calendar has. */
 function parseTimestamp(timestamp: string): number {
-  const iso = timestamp.replace(
-    /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z$/,
-    "$1-$2-$3T$4:$5:$6Z",
-  );
-  return Date.parse(iso);
+  const part = (from: number, to: number) => timestamp.slice(from, to);
+  const date = `${part(0, 4)}-${part(4, 6)}-${part(6, 8)}`;
+  return Date.parse(`${date}T${part(9, 11)}:${part(11, 13)}:${part(13, 16)}`);
 }

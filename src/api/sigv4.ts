@@ -1,7 +1,7 @@
 // Server side of AWS Signature Version 4: who signed a request, and what the signature says about its body.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
 import type { FindKey } from "../keys/keys.ts";
 import {
   canonicalHeaderValue,
@@ -23,6 +23,7 @@ import {
 } from "./sigv4-credentials.ts";
 import { signatureError } from "./sigv4-errors.ts";
 import { checkTime } from "./sigv4-time.ts";
+import { deriveSigningKey, type SigningKeys } from "./signing-keys.ts";
 
 export type { FindKey };
 
@@ -60,7 +61,7 @@ export type SignedPayload =
 
 /** What the first chunk's signature is computed from. */
 export interface SignatureChain {
-  readonly signingKey: Buffer;
+  readonly signingKey: KeyObject;
   /** `YYYYMMDDTHHMMSSZ`. */
   readonly timestamp: string;
   /** `date/region/service/aws4_request`. */
@@ -72,6 +73,8 @@ export interface SignatureDeps {
   readonly findKey: FindKey;
   /** Epoch milliseconds. */
   readonly now: () => number;
+  /** Where derived keys are remembered; derived anew each time unless given. */
+  readonly signingKeys?: SigningKeys;
 }
 
 const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -99,7 +102,11 @@ export function verifySignature(deps: SignatureDeps, request: SignedRequest): Ve
   checkTime(given, deps.now());
   checkSignedHeaders(given, parts);
   const payloadHash = signedPayloadHash(given, parts, request.body);
-  const signingKey = deriveSigningKey(key.secretAccessKey, given);
+  const { secretAccessKey } = key;
+  const { date, region } = given;
+  const signingKey = (deps.signingKeys ?? deriveSigningKey)({
+    ...{ secretAccessKey, date, region, service: given.service },
+  });
   const expected = signRequest(signingKey, given, parts, request.method, payloadHash);
   if (!equalHex(expected, given.signature))
     throw signatureError(
@@ -159,8 +166,10 @@ function checkSignedHeaders(
   { service, signedHeaders }: GivenSignature,
   parts: ReceivedParts,
 ): void {
-  const mustBeSigned = [...parts.headers.keys()].filter((name) => name.startsWith("x-amz-"));
-  const missing = ["host", ...mustBeSigned].find((name) => !signedHeaders.includes(name));
+  const isUnsigned = (name: string) => !signedHeaders.includes(name);
+  let missing = isUnsigned("host") ? "host" : undefined;
+  for (const name of parts.headers.keys())
+    if (missing === undefined && name.startsWith("x-amz-") && isUnsigned(name)) missing = name;
   if (missing === undefined) return;
   throw signatureError(
     "unsigned-headers",
@@ -177,7 +186,8 @@ function signedPayloadHash(
   { headers, query }: ReceivedParts,
   body: Uint8Array | undefined,
 ): string {
-  if (given.service !== "s3" && body !== undefined) return sha256Hex(body);
+  if (given.service !== "s3" && body !== undefined)
+    return body.length === 0 ? EMPTY_SHA256 : sha256Hex(body);
   const named =
     // A header that a client moved into the query keeps the spelling it had there.
     queryValue(query, "X-Amz-Content-Sha256", "x-amz-content-sha256") ??
@@ -197,7 +207,7 @@ const UNSIGNED = "UNSIGNED-PAYLOAD";
 
 function describePayload(
   given: GivenSignature,
-  signingKey: Buffer,
+  signingKey: KeyObject,
   payloadHash: string,
 ): SignedPayload {
   const chain = {
@@ -225,7 +235,7 @@ function describePayload(
 }
 
 function signRequest(
-  signingKey: Buffer,
+  signingKey: KeyObject,
   given: GivenSignature,
   { path, query, headers }: ReceivedParts,
   method: string,
@@ -252,13 +262,6 @@ function scopeOf({ date, region, service }: GivenSignature): string {
   return `${date}/${region}/${service}/aws4_request`;
 }
 
-function deriveSigningKey(secretAccessKey: string, given: GivenSignature): Buffer {
-  return [given.date, given.region, given.service, "aws4_request"].reduce<Buffer>(
-    (key, part) => createHmac("sha256", key).update(part).digest(),
-    Buffer.from(`AWS4${secretAccessKey}`),
-  );
-}
-
-function hmacHex(key: Buffer, text: string): string {
+function hmacHex(key: KeyObject, text: string): string {
   return createHmac("sha256", key).update(text).digest("hex");
 }

@@ -1,18 +1,18 @@
 // Chunked bodies, the signed ones after AWS's published examples.
 
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { describe, it } from "node:test";
 import { decodeChunks, type ChunkedPayload } from "../../../../src/api/s3/chunked.ts";
+import { deriveSigningKey } from "../../../../src/api/signing-keys.ts";
 import { isServiceError } from "../../../../src/errors.ts";
 
 const UNSIGNED: ChunkedPayload = { kind: "chunks", signed: false, trailer: true };
 
 function signedPayload(seedSignature: string, trailer: boolean): ChunkedPayload {
-  const signingKey = ["20130524", "us-east-1", "s3", "aws4_request"].reduce<Buffer>(
-    (key, part) => createHmac("sha256", key).update(part).digest(),
-    Buffer.from("AWS4wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-  );
+  const signingKey = deriveSigningKey({
+    ...{ date: "20130524", region: "us-east-1", service: "s3" },
+    secretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+  });
   const scope = "20130524/us-east-1/s3/aws4_request";
   const chain = { signingKey, timestamp: "20130524T000000Z", scope, seedSignature };
   return { kind: "chunks", signed: true, trailer, chain };
