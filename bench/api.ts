@@ -22,6 +22,7 @@ const CONNECTIONS = 32;
 const BURST_MS = 1000;
 const DISTINCT_REQUESTS = 200;
 const PAGE = 50;
+const WARM_UP_ROUNDS = 4;
 
 interface Bench {
   readonly servers: Readonly<Record<Case["records"], ApiServerReady>>;
@@ -55,8 +56,9 @@ export async function benchApi(rounds: number, say: (line: string) => void): Pro
     loader: loader.child,
     samples: createSamples(),
   };
-  // The first round meets code that is not compiled yet; a service has been up for a while.
-  await round({ ...bench, samples: createSamples() });
+  // The first rounds meet code that is not compiled yet; a service has been up for a while.
+  for (let number = 1; number <= WARM_UP_ROUNDS; number++)
+    await round({ ...bench, samples: createSamples() });
   for (let number = 1; number <= rounds; number++) {
     await round(bench);
     say(`round ${number} of ${rounds}`);

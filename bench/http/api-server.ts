@@ -1,5 +1,5 @@
-// The API as the service has it, over the real domain and an SQLite file with as many microVMs as the argument says. The
-// domain is not started: nothing is run, everything can be asked.
+// The API as the service has it, over the real domain and an SQLite file with as many sleeping microVMs as the argument
+// says. Only the host is none: nothing is run, everything can be asked.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -38,8 +38,13 @@ async function main({ microvms }: ApiServerArgument): Promise<void> {
   const clock = systemClock();
   const now = () => clock.now();
   const config = loadConfig(undefined, { dataDir: directory });
-  const log = createLog(config.logLevel, (line) => process.stderr.write(line));
-  const domain = createDomain({ store, host: createFakeHost(), clock, log, config });
+  const log = createLog("warn", (line) => process.stderr.write(line));
+  const host = {
+    ...createFakeHost(),
+    recover: async () => ({ running: [], suspended: microvmIds }),
+  };
+  const domain = stack.use(createDomain({ store, host, clock, log, config }));
+  await domain.start(new AbortController().signal);
   const keys = path.join(directory, "keys");
   const rootKey = await openRootKey(keys, SCOPE.account);
   const server = stack.use(
@@ -62,7 +67,7 @@ async function main({ microvms }: ApiServerArgument): Promise<void> {
   } satisfies ApiServerReady);
 }
 
-/** RUNNING microVMs, a second apart. */
+/** SUSPENDED microVMs, a second apart. */
 async function fill(
   store: Awaited<ReturnType<typeof openSqliteStore>>,
   count: number,
@@ -71,7 +76,7 @@ async function fill(
   const ids: string[] = [];
   for (let number = 0; number < count; number++) {
     const startedAt = Date.now() - (count - number) * 1000;
-    const record = someMicrovm({ state: "RUNNING", startedAt });
+    const record = someMicrovm({ state: "SUSPENDED", desired: "SUSPENDED", startedAt });
     await store.microvms.create(record, null);
     ids.push(record.microvmId);
   }

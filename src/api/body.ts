@@ -27,11 +27,14 @@ export interface BodyReader {
 /** A body that is refused is still read up to this size, in bytes: a client that writes does not read. */
 const DISCARD_LIMIT = 16 * 1024 * 1024;
 
+const EMPTY = Buffer.alloc(0);
+
 /** A reader whose requests share `limits.totalBytes`. */
 export function createBodyReader(limits: BodyLimits): BodyReader {
   let heldBytes = 0;
 
   const read = async (request: IncomingMessage): Promise<Buffer> => {
+    if (hasNoBody(request)) return EMPTY;
     const chunks: Buffer[] = [];
     let ownBytes = 0;
     let refusal: ServiceError | undefined;
@@ -70,6 +73,12 @@ export function createBodyReader(limits: BodyLimits): BodyReader {
   };
 
   return { read, discard };
+}
+
+/** RFC 9112, 6.3: a request that frames no body has none. */
+function hasNoBody({ headers }: IncomingMessage): boolean {
+  const isUnframed = headers["transfer-encoding"] === undefined;
+  return isUnframed && (headers["content-length"] ?? "0") === "0";
 }
 
 /** Passes every chunk to `take` until the end, `DISCARD_LIMIT` or the time is reached. */

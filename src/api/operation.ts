@@ -61,12 +61,16 @@ function queryMembers(
   { query: names, queryLists }: Route,
   query: URLSearchParams,
 ): Record<string, string | string[]> {
-  const single = names.map((name) => [name, query.get(name)] as const);
-  const lists = queryLists.map((name) => [name, query.getAll(name)] as const);
-  return Object.fromEntries([
-    ...single.flatMap(([name, value]) => (value === null ? [] : [[name, value]])),
-    ...lists.filter(([, values]) => values.length > 0),
-  ]) as Record<string, string | string[]>;
+  const members: Record<string, string | string[]> = {};
+  for (const name of names) {
+    const value = query.get(name);
+    if (value !== null) members[name] = value;
+  }
+  for (const name of queryLists) {
+    const values = query.getAll(name);
+    if (values.length > 0) members[name] = values;
+  }
+  return members;
 }
 
 /** Members of the JSON body; an empty body has none, and reads and deletions take none. */

@@ -14,18 +14,16 @@ export type Router = (method: string, path: string) => RouteMatch | undefined;
 /** A router over `routes`. Calling it throws a serialization error for a path that cannot be decoded. */
 export function createRouter(routes: readonly Route[]): Router {
   const patterns = routes.map((route) => ({ route, segments: segmentsOf(route.path) }));
+  const byLength = Map.groupBy(patterns, ({ segments }) => segments.length);
   return (method, path) => {
     const segments = segmentsOf(path).map(decodeSegment);
-    const found = patterns.flatMap((pattern) => {
-      const labels = matchSegments(pattern.segments, segments);
-      return labels === undefined ? [] : [{ route: pattern.route, labels }];
-    });
-    if (found.length === 0) return undefined;
-    return (
-      found.find(({ route }) => route.method === method) ?? {
-        allowedMethods: found.map(({ route }) => route.method),
-      }
-    );
+    const allowedMethods: string[] = [];
+    for (const { route, segments: pattern } of byLength.get(segments.length) ?? []) {
+      if (!matches(pattern, segments)) continue;
+      if (route.method === method) return { route, labels: labelsOf(pattern, segments) };
+      allowedMethods.push(route.method);
+    }
+    return allowedMethods.length === 0 ? undefined : { allowedMethods };
   };
 }
 
@@ -42,16 +40,18 @@ function decodeSegment(segment: string): string {
   }
 }
 
-function matchSegments(
-  pattern: readonly string[],
-  segments: readonly string[],
-): Record<string, string> | undefined {
-  if (pattern.length !== segments.length) return undefined;
+/** Whether a path has the fixed segments of a pattern of its length. */
+function matches(pattern: readonly string[], segments: readonly string[]): boolean {
+  return pattern.every((expected, index) => isLabel(expected) || expected === segments[index]);
+}
+
+function labelsOf(pattern: readonly string[], segments: readonly string[]): Record<string, string> {
   const labels: Record<string, string> = {};
-  for (const [index, expected] of pattern.entries()) {
-    const actual = segments[index] ?? "";
-    if (expected.startsWith("{")) labels[expected.slice(1, -1)] = actual;
-    else if (expected !== actual) return undefined;
-  }
+  for (const [index, name] of pattern.entries())
+    if (isLabel(name)) labels[name.slice(1, -1)] = segments[index] ?? "";
   return labels;
+}
+
+function isLabel(segment: string): boolean {
+  return segment.startsWith("{");
 }

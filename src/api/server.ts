@@ -143,8 +143,6 @@ class ListeningServer implements ApiServer {
         durationMs: Math.round(performance.now() - startedAt),
       });
     });
-    response.setHeader("x-amzn-requestid", requestId);
-    if (this.#closing !== undefined) response.setHeader("connection", "close");
     try {
       await this.#respond(request, response, requestId);
     } catch (error) {
@@ -159,13 +157,31 @@ class ListeningServer implements ApiServer {
   ): Promise<void> {
     const received = receivedFrom(request, requestId);
     const service = this.#answers.serviceOf(received);
-    if (service === "s3") return this.#deps.s3(request, response, requestId);
+    if (service === "s3") {
+      response.setHeader("x-amzn-requestid", requestId);
+      if (this.#closing !== undefined) response.setHeader("connection", "close");
+      return this.#deps.s3(request, response, requestId);
+    }
     if (service === undefined) {
       await this.#bodies.discard(request);
-      return send(request, response, this.#answers.answerUnsigned(received));
+      return this.#send(request, response, requestId, this.#answers.answerUnsigned(received));
     }
+    const { method, url, headers } = received;
     const body = await this.#bodies.read(request);
-    send(request, response, await this.#answers.answer({ ...received, service, body }));
+    const signed = { method, url, headers, requestId, service, body };
+    this.#send(request, response, requestId, await this.#answers.answer(signed));
+  }
+
+  #send(request: IncomingMessage, response: ServerResponse, requestId: string, reply: Reply): void {
+    if (response.destroyed) return;
+    const fields = ["x-amzn-requestid", requestId];
+    for (const [name, value] of Object.entries(reply.headers)) fields.push(name, value);
+    // RFC 9110, 8.6: not with a status that has no body.
+    if (reply.status !== 204) fields.push("content-length", String(Buffer.byteLength(reply.body)));
+    // What was not read of the request cannot be told from the next one.
+    if (!request.complete || this.#closing !== undefined) fields.push("connection", "close");
+    response.writeHead(reply.status, fields);
+    response.end(reply.body);
   }
 
   #refuse(
@@ -184,7 +200,8 @@ class ListeningServer implements ApiServer {
     const isOurs = wire.status >= 500 && wire.status !== NOT_IMPLEMENTED && !wire.isPage;
     if (isOurs) this.#deps.log.error("API request failed", { requestId, error });
     else this.#deps.log.debug("API request refused", { requestId, name: wire.name, error });
-    send(request, response, this.#answers.refusal(receivedFrom(request, requestId), wire));
+    const refusal = this.#answers.refusal(receivedFrom(request, requestId), wire);
+    this.#send(request, response, requestId, refusal);
   }
 
   #endIdle(socket: Socket): void {
@@ -201,8 +218,6 @@ class ListeningServer implements ApiServer {
   async #close(): Promise<void> {
     if (!this.#server.listening) return;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const response of this.#running.values())
-      if (!response.headersSent) response.setHeader("connection", "close");
     const cut = setTimeout(() => this.#server.closeAllConnections(), this.#limits.closeTimeoutMs);
     await closed;
     clearTimeout(cut);
@@ -212,16 +227,4 @@ class ListeningServer implements ApiServer {
 function receivedFrom(request: IncomingMessage, requestId: string): ReceivedRequest {
   const { method = "", url = "", rawHeaders } = request;
   return { method, url, headers: rawHeaders, requestId };
-}
-
-function send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
-  if (response.destroyed) return;
-  // What was not read of the request cannot be told from the next one.
-  if (!request.complete) response.setHeader("connection", "close");
-  response.writeHead(reply.status, {
-    ...reply.headers,
-    // RFC 9110, 8.6: not with a status that has no body.
-    ...(reply.status === 204 ? {} : { "content-length": Buffer.byteLength(reply.body) }),
-  });
-  response.end(reply.body);
 }

@@ -17,9 +17,10 @@ export interface QueryParameter {
 /** Groups header values under lower-case names. */
 export function headerValues(headers: ReceivedHeaders): HeaderValues {
   const values = new Map<string, string[]>();
-  const add = (name: string, value: string) => {
-    const known = values.get(name.toLowerCase());
-    if (known === undefined) values.set(name.toLowerCase(), [value]);
+  const add = (received: string, value: string) => {
+    const name = received.toLowerCase();
+    const known = values.get(name);
+    if (known === undefined) values.set(name, [value]);
     else known.push(value);
   };
   if (isRawList(headers)) {
@@ -33,12 +34,15 @@ export function headerValues(headers: ReceivedHeaders): HeaderValues {
   return values;
 }
 
-function isRawList(headers: ReceivedHeaders): headers is readonly string[] {
+/** Whether headers are Node's raw list of names and values. */
+export function isRawList(headers: ReceivedHeaders): headers is readonly string[] {
   return Array.isArray(headers);
 }
 
 /** A header's value as it is signed: each trimmed, runs of blanks made one, repeats joined by commas. */
 export function canonicalHeaderValue(values: readonly string[]): string {
+  const [only = ""] = values;
+  if (values.length === 1) return only.trim().replace(/\s+/g, " ");
   return values.map((value) => value.trim().replace(/\s+/g, " ")).join(",");
 }
 
@@ -84,6 +88,7 @@ export function canonicalPathOnce(path: string): string | undefined {
 
 /** Every other service's signed path: dot and empty segments resolved, then the received form escaped again. */
 export function canonicalPathTwice(path: string): string {
+  if (path.startsWith("/") && !/\/[./]/.test(path)) return escapeBytes(path, "/");
   const segments: string[] = [];
   for (const segment of path.split("/")) {
     if (segment === "" || segment === ".") continue;
@@ -106,11 +111,11 @@ export function decodeBytes(text: string): string | undefined {
 }
 
 /** Percent-escapes a string of one byte a character, except unreserved characters and those in `safe`. */
-export function escapeBytes(bytes: string, safe = ""): string {
-  return bytes.replace(/[^A-Za-z0-9\-._~]/g, (character) =>
-    safe.includes(character)
-      ? character
-      : `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
+export function escapeBytes(bytes: string, safe: "" | "/" = ""): string {
+  const reserved = safe === "/" ? /[^A-Za-z0-9\-._~/]/g : /[^A-Za-z0-9\-._~]/g;
+  return bytes.replace(
+    reserved,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
   );
 }
 

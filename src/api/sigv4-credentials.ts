@@ -4,6 +4,7 @@
 import {
   canonicalHeaderValue,
   headerValues,
+  isRawList,
   parseQuery,
   splitTarget,
   type HeaderValues,
@@ -60,7 +61,7 @@ export function receivedParts(url: string, headers: ReceivedHeaders): ReceivedPa
 
 /** The service that a signature names, read leniently: malformed signatures of a known service still reach it. */
 export function namedService(url: string, headers: ReceivedHeaders): string | undefined {
-  const authorization = firstHeader(headerValues(headers), "authorization");
+  const authorization = firstNamed(headers, "authorization");
   if (authorization !== undefined) {
     // Version 2 signatures exist for S3 alone.
     if (authorization.startsWith("AWS ")) return "s3";
@@ -207,7 +208,10 @@ function readSignedHeaders(
   service: string,
   refusal: "malformed" | "malformed-query",
 ): string[] {
-  const names = [...new Set(list.toLowerCase().split(";"))].sort();
+  const given = list.toLowerCase().split(";");
+  // Clients give them in order and once each, as they must be for the signature to hold.
+  const isInOrder = given.every((name, index) => index === 0 || (given[index - 1] ?? "") < name);
+  const names = isInOrder ? given : [...new Set(given)].sort();
   if (names.length > MAX_SIGNED_HEADERS || names.includes(""))
     throw signatureError(refusal, service, "SignedHeaders cannot be read");
   return names;
@@ -257,6 +261,17 @@ function unsupported(service: string) {
     service,
     `The authorization mechanism you have provided is not supported. Please use ${ALGORITHM}.`,
   );
+}
+
+/** The first header of that name, found without taking the others apart. */
+function firstNamed(headers: ReceivedHeaders, wanted: string): string | undefined {
+  if (!isRawList(headers)) return firstHeader(headerValues(headers), wanted);
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const name = headers[at] ?? "";
+    if (name.length === wanted.length && name.toLowerCase() === wanted)
+      return canonicalHeaderValue([headers[at + 1] ?? ""]);
+  }
+  return undefined;
 }
 
 function firstHeader(headers: HeaderValues, name: string): string | undefined {

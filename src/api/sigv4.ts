@@ -166,8 +166,10 @@ function checkSignedHeaders(
   { service, signedHeaders }: GivenSignature,
   parts: ReceivedParts,
 ): void {
-  const mustBeSigned = [...parts.headers.keys()].filter((name) => name.startsWith("x-amz-"));
-  const missing = ["host", ...mustBeSigned].find((name) => !signedHeaders.includes(name));
+  const isUnsigned = (name: string) => !signedHeaders.includes(name);
+  let missing = isUnsigned("host") ? "host" : undefined;
+  for (const name of parts.headers.keys())
+    if (missing === undefined && name.startsWith("x-amz-") && isUnsigned(name)) missing = name;
   if (missing === undefined) return;
   throw signatureError(
     "unsigned-headers",
@@ -184,7 +186,8 @@ function signedPayloadHash(
   { headers, query }: ReceivedParts,
   body: Uint8Array | undefined,
 ): string {
-  if (given.service !== "s3" && body !== undefined) return sha256Hex(body);
+  if (given.service !== "s3" && body !== undefined)
+    return body.length === 0 ? EMPTY_SHA256 : sha256Hex(body);
   const named =
     // A header that a client moved into the query keeps the spelling it had there.
     queryValue(query, "X-Amz-Content-Sha256", "x-amz-content-sha256") ??

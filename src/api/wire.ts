@@ -21,7 +21,7 @@ import type {
   ImageRecord,
   ImageVersionRecord,
 } from "../images/records.ts";
-import type { Logging, MicrovmRecord } from "../microvms/records.ts";
+import type { Logging, MicrovmRecord, MicrovmSummary } from "../microvms/records.ts";
 
 /** An SDK shape as it travels: nothing left out, dates as epoch seconds, unions with their one member. */
 export type Wire<T> = T extends Date
@@ -70,7 +70,7 @@ export function microvmWire(record: MicrovmRecord, authority: IngressAuthority):
 }
 
 /** One item of ListMicrovms. */
-export function microvmItemWire(record: MicrovmRecord): Wire<MicrovmItem> {
+export function microvmItemWire(record: MicrovmSummary): Wire<MicrovmItem> {
   return {
     microvmId: record.microvmId,
     state: record.state,

@@ -23,7 +23,7 @@ export interface MicrovmOperationsDeps {
   readonly microvms: MicrovmStore;
   readonly images: Pick<ImageStore, "findActiveVersion">;
   readonly connectors: Pick<ConnectorStore, "find">;
-  readonly live: Pick<LiveMicrovms, "countPending">;
+  readonly live: Pick<LiveMicrovms, "countPending" | "get">;
   readonly clock: Clock;
   readonly memoryQuota: MemoryQuota;
 }
@@ -36,12 +36,12 @@ export function createMicrovmOperations(deps: MicrovmOperationsDeps): MicrovmOpe
     microvmId: string,
     change: (record: MicrovmRecord) => MicrovmPatch | null,
   ) => {
-    await existing(microvms, scope, microvmId);
+    await existing(deps, scope, microvmId);
     await microvms.amend(microvmId, change);
   };
   return {
     run: (scope, input) => run(deps, scope, input),
-    get: (scope, microvmId) => existing(microvms, scope, microvmId),
+    get: (scope, microvmId) => existing(deps, scope, microvmId),
     async list(scope, { imageArn, imageVersion }, page) {
       const filter = {
         ...(imageArn !== undefined && {
@@ -136,12 +136,13 @@ function noActiveVersion(imageArn: string, imageVersion: string | undefined): Se
   );
 }
 
+/** Live ones are asked for most, and are in memory as last written. */
 async function existing(
-  microvms: MicrovmStore,
+  { live, microvms }: Pick<MicrovmOperationsDeps, "live" | "microvms">,
   scope: Scope,
   microvmId: string,
 ): Promise<MicrovmRecord> {
-  const record = await microvms.get(microvmId);
+  const record = live.get(microvmId)?.record ?? (await microvms.get(microvmId));
   if (record?.account === scope.account && record.region === scope.region) return record;
   throw new ServiceError("NOT_FOUND", `MicroVM not found: ${microvmId}`);
 }

@@ -1,6 +1,6 @@
 // What callers may ask of microVMs. Operations check, record intent and wake the scheduler; they never touch a VMM.
 
-import type { IdlePolicy, Logging, MicrovmRecord, Scope } from "./records.ts";
+import type { IdlePolicy, Logging, MicrovmRecord, MicrovmSummary, Scope } from "./records.ts";
 
 export interface RunInput {
   readonly imageArn: string;
@@ -37,7 +37,7 @@ export interface Page<T> {
 export interface MicrovmOperations {
   run(scope: Scope, input: RunInput): Promise<MicrovmRecord>;
   get(scope: Scope, microvmId: string): Promise<MicrovmRecord>;
-  list(scope: Scope, filter: MicrovmFilter, page: PageRequest): Promise<Page<MicrovmRecord>>;
+  list(scope: Scope, filter: MicrovmFilter, page: PageRequest): Promise<Page<MicrovmSummary>>;
   suspend(scope: Scope, microvmId: string): Promise<void>;
   resume(scope: Scope, microvmId: string): Promise<void>;
   terminate(scope: Scope, microvmId: string): Promise<void>;

@@ -22,6 +22,12 @@ export type Logging =
 
 export type DesiredState = "RUNNING" | "SUSPENDED" | "TERMINATED";
 
+/** What a list says of a microVM. */
+export type MicrovmSummary = Pick<
+  MicrovmRecord,
+  "microvmId" | "state" | "imageArn" | "imageVersion" | "startedAt"
+>;
+
 export interface MicrovmRecord extends Scope {
   /** `microvm-{uuid}`, from run to terminate. */
   readonly microvmId: string;

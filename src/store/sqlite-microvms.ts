@@ -3,7 +3,13 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { ServiceError } from "../errors.ts";
 import { PEAK_FACTOR } from "../images/size-class.ts";
-import type { DesiredState, IdlePolicy, Logging, MicrovmRecord } from "../microvms/records.ts";
+import type {
+  DesiredState,
+  IdlePolicy,
+  Logging,
+  MicrovmRecord,
+  MicrovmSummary,
+} from "../microvms/records.ts";
 import { canMove, type MicrovmState } from "../microvms/state.ts";
 import {
   inTransaction,
@@ -116,7 +122,7 @@ export function sqliteMicrovms(db: DatabaseSync): MicrovmStore {
           limit: page.maxResults + 1,
         }),
       );
-      const items = rows.slice(0, page.maxResults).map(fromRow);
+      const items = rows.slice(0, page.maxResults).map(summaryOf);
       const last = items.at(-1);
       const hasMore = rows.length > items.length && last !== undefined;
       return { items, next: hasMore ? pageKeyOf(last) : null };
@@ -162,7 +168,7 @@ function statements(db: DatabaseSync) {
       "SELECT 1 FROM image_versions v JOIN images i ON i.account = v.account AND i.region = v.region AND i.name = v.image_name WHERE v.account = ? AND v.region = ? AND v.image_name = ? AND v.image_version = ? AND v.state = 'SUCCESSFUL' AND v.status = 'ACTIVE' AND i.state <> 'DELETING'",
     ),
     list: db.prepare(
-      `${select} WHERE account = $account AND region = $region
+      `SELECT microvm_id, state, image_arn, image_version, started_at FROM microvms WHERE account = $account AND region = $region
         AND ($imageArn IS NULL OR image_arn = $imageArn) AND ($imageVersion IS NULL OR image_version = $imageVersion)
         AND ($startedAt IS NULL OR (started_at, microvm_id) < ($startedAt, $microvmId))
         ORDER BY started_at DESC, microvm_id DESC LIMIT $limit`,
@@ -176,8 +182,10 @@ function statements(db: DatabaseSync) {
           AND v.image_version = m.image_version`,
     ),
     building: db.prepare(
-      `SELECT coalesce(sum(configuration ->> '$.memoryMiB'), 0) AS memory_mib FROM image_versions
-        WHERE account = $account AND region = $region AND state = 'IN_PROGRESS'`,
+      // There are few unfinished versions; without the index named, all of the account's would be read.
+      `SELECT coalesce(sum(configuration ->> '$.memoryMiB'), 0) AS memory_mib
+        FROM image_versions INDEXED BY image_versions_unfinished
+        WHERE state IN ('PENDING', 'IN_PROGRESS') AND state = 'IN_PROGRESS' AND account = $account AND region = $region`,
     ),
     purgeable: db.prepare(
       "SELECT microvm_id FROM microvms WHERE state = 'TERMINATED' AND terminated_at < ? LIMIT ?",
@@ -275,7 +283,17 @@ function fromRow(row: Row): MicrovmRecord {
   };
 }
 
-function pageKeyOf({ startedAt, microvmId }: MicrovmRecord): string {
+function summaryOf(row: Row): MicrovmSummary {
+  return {
+    microvmId: textOf(row, "microvm_id"),
+    state: textOf(row, "state") as MicrovmState,
+    imageArn: textOf(row, "image_arn"),
+    imageVersion: textOf(row, "image_version"),
+    startedAt: numberOf(row, "started_at"),
+  };
+}
+
+function pageKeyOf({ startedAt, microvmId }: MicrovmSummary): string {
   return `${startedAt}:${microvmId}`;
 }
 

@@ -8,7 +8,7 @@ import type {
   SnapshotSizes,
 } from "../images/records.ts";
 import type { MicrovmFilter, Page, PageRequest } from "../microvms/operations.ts";
-import type { MicrovmRecord, Scope } from "../microvms/records.ts";
+import type { MicrovmRecord, MicrovmSummary, Scope } from "../microvms/records.ts";
 import type { MicrovmState } from "../microvms/state.ts";
 import type { ConnectorStore } from "./connector-store.ts";
 
@@ -64,7 +64,7 @@ export interface MicrovmStore {
   get(microvmId: string): Promise<MicrovmRecord | undefined>;
   findByEndpoint(endpointId: string): Promise<MicrovmRecord | undefined>;
   /** Newest first. Rejects VALIDATION_FAILED for a page key that is none. */
-  list(scope: Scope, filter: MicrovmFilter, page: PageRequest): Promise<Page<MicrovmRecord>>;
+  list(scope: Scope, filter: MicrovmFilter, page: PageRequest): Promise<Page<MicrovmSummary>>;
   /** Every microVM that is not TERMINATED, of all accounts and regions, oldest first. */
   listLive(): Promise<MicrovmRecord[]>;
   /** Moves a microVM to another state. Rejects CONFLICT when TRANSITIONS or the fence forbid it, NOT_FOUND. */

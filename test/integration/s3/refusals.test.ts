@@ -40,7 +40,7 @@ describe("a caller", () => {
     ],
     [
       "with an unknown key",
-      { credentials: { ...CREDENTIALS, accessKeyId: "AKIABBBBBBBBBBBBBBBB" } },
+      { credentials: { ...CREDENTIALS, accessKeyId: "AKIACCCCCCCCCCCCCCCC" } },
       ...(["InvalidAccessKeyId", 403] as const),
     ],
     [

@@ -6,7 +6,10 @@ import { createBodyReader } from "../../../src/api/body.ts";
 
 const LIMITS = { maxBytes: 10, smallBytes: 2, totalBytes: 15, timeoutMs: 60_000 };
 
-function incoming(headers: Record<string, string> = {}): IncomingMessage {
+/** A request with a body that is framed somehow. */
+function incoming(
+  headers: Record<string, string> = { "transfer-encoding": "chunked" },
+): IncomingMessage {
   const request = new IncomingMessage(new Socket());
   Object.assign(request.headers, headers);
   return request;
@@ -87,6 +90,12 @@ describe("body reader", () => {
     request.push("01");
     request.destroy();
     await assert.rejects(read, /left before/);
+  });
+
+  it("does not wait for a body that the request does not frame", async () => {
+    const read = createBodyReader(LIMITS).read(incoming({ "content-length": "0" }));
+    assert.equal((await read).length, 0);
+    assert.equal((await createBodyReader(LIMITS).read(incoming({}))).length, 0);
   });
 
   it("discards without complaint", async () => {
