@@ -1,9 +1,9 @@
-// Images: what is made, found, replaced, removed and listed.
+// Images: what is made, found and listed.
 
 import type { Case } from "../support/cases.ts";
 import { beginning, epoch, someText } from "../support/match.ts";
-import { aFailedUpdate, aMicrovm, anImage, anUpdate, imageIs, theMicrovm } from "./given.ts";
-import { conflict, denied, invalid, noImage, overQuota } from "./refusals.ts";
+import { anImage, imageIs } from "./given.ts";
+import { denied, invalid, noImage } from "./refusals.ts";
 import {
   ABSENT,
   ACCOUNT,
@@ -16,12 +16,10 @@ import {
   INTERNET_EGRESS,
   OTHER_ACCOUNT,
   REQUIRED,
-  updatedImage,
 } from "./shapes.ts";
 
 const flask = { imageIdentifier: FLASK };
 const create = { name: "flask", ...REQUIRED };
-const replace = { ...flask, ...REQUIRED };
 const elsewhere = imageArn("flask", { account: OTHER_ACCOUNT });
 
 const RICH = {
@@ -220,205 +218,6 @@ export const IMAGE_CASES: readonly Case[] = [
         as: "other",
         input: create,
         answer: createdImage({ imageArn: elsewhere }),
-      },
-    ],
-  },
-  {
-    name: "UpdateMicrovmImage answers the next version while the old one stays the active one",
-    steps: [
-      ...anImage(),
-      { call: "UpdateMicrovmImage", input: replace, answer: updatedImage() },
-      imageIs("UPDATED"),
-      {
-        call: "GetMicrovmImage",
-        input: flask,
-        answer: image({ state: "UPDATED", latestActiveImageVersion: "2.0" }),
-      },
-    ],
-  },
-  {
-    name: "UpdateMicrovmImage replaces everything: what is left out gets its default",
-    steps: [
-      ...anImage(RICH),
-      { call: "UpdateMicrovmImage", input: replace, answer: updatedImage() },
-    ],
-  },
-  {
-    name: "UpdateMicrovmImage changes the memory",
-    steps: [
-      ...anImage(),
-      {
-        call: "UpdateMicrovmImage",
-        input: { ...replace, resources: [{ minimumMemoryInMiB: 8192 }] },
-        answer: updatedImage({ resources: [{ minimumMemoryInMiB: 8192 }] }),
-      },
-    ],
-  },
-  {
-    name: "UpdateMicrovmImage leaves the active version in use when its build fails",
-    steps: [
-      ...anImage(),
-      ...aFailedUpdate(),
-      {
-        call: "GetMicrovmImage",
-        input: flask,
-        answer: image({ state: "UPDATE_FAILED", latestFailedImageVersion: "2.0" }),
-      },
-      ...anUpdate(),
-      {
-        call: "GetMicrovmImage",
-        input: flask,
-        answer: image({
-          state: "UPDATED",
-          latestActiveImageVersion: "3.0",
-          latestFailedImageVersion: "2.0",
-        }),
-      },
-    ],
-  },
-  {
-    name: "UpdateMicrovmImage is refused while the image is built",
-    steps: [
-      { host: "hold", call: "build" },
-      { call: "CreateMicrovmImage", input: create },
-      {
-        call: "UpdateMicrovmImage",
-        input: replace,
-        refusal: invalid(beginning("Cannot update MicroVM Image in its current state")),
-      },
-    ],
-  },
-  {
-    name: "UpdateMicrovmImage answers 404 for an image that does not exist",
-    steps: [
-      {
-        call: "UpdateMicrovmImage",
-        input: { ...REQUIRED, imageIdentifier: ABSENT },
-        refusal: noImage(ABSENT),
-      },
-    ],
-  },
-  {
-    name: "DeleteMicrovmImage answers DELETING; the image is listed until it is drained, then gone",
-    steps: [
-      ...anImage(),
-      { host: "hold", call: "removeImage" },
-      {
-        call: "DeleteMicrovmImage",
-        input: flask,
-        answer: { imageIdentifier: FLASK, state: "DELETING" },
-      },
-      {
-        call: "ListMicrovmImages",
-        answer: { items: [imageSummary({ state: "DELETING" })], nextToken: null },
-      },
-      { host: "release", call: "removeImage" },
-      { until: "GetMicrovmImage", input: flask, has: "refused" },
-      { call: "GetMicrovmImage", input: flask, refusal: noImage(FLASK) },
-      {
-        call: "ListMicrovmImageVersions",
-        input: flask,
-        refusal: noImage(FLASK),
-      },
-      { call: "CreateMicrovmImage", input: create, answer: createdImage() },
-    ],
-  },
-  {
-    name: "DeleteMicrovmImage is refused during the first build",
-    steps: [
-      { host: "hold", call: "build" },
-      { call: "CreateMicrovmImage", input: create },
-      {
-        call: "DeleteMicrovmImage",
-        input: flask,
-        refusal: invalid(`Cannot delete MicroVM image in its current state: ${FLASK}`),
-      },
-    ],
-  },
-  {
-    name: "DeleteMicrovmImage is refused with live microVMs, TERMINATING ones among them",
-    steps: [
-      ...aMicrovm(),
-      {
-        call: "DeleteMicrovmImage",
-        input: flask,
-        refusal: invalid("Cannot delete microvm image with running microvms."),
-      },
-      { host: "hold", call: "terminate" },
-      { call: "TerminateMicrovm", input: theMicrovm },
-      { until: "GetMicrovm", input: theMicrovm, has: ["state", "TERMINATING"] },
-      {
-        call: "DeleteMicrovmImage",
-        input: flask,
-        refusal: invalid("Cannot delete microvm image with running microvms."),
-      },
-      { host: "release", call: "terminate" },
-      { until: "GetMicrovm", input: theMicrovm, has: ["state", "TERMINATED"] },
-      {
-        call: "DeleteMicrovmImage",
-        input: flask,
-        answer: { imageIdentifier: FLASK, state: "DELETING" },
-      },
-    ],
-  },
-  {
-    name: "DeleteMicrovmImage is refused while a version is deleted",
-    steps: [
-      ...anImage(),
-      ...anUpdate(),
-      { host: "hold", call: "removeImage" },
-      { call: "DeleteMicrovmImageVersion", input: { ...flask, imageVersion: "1.0" } },
-      {
-        call: "DeleteMicrovmImage",
-        input: flask,
-        refusal: invalid(`Cannot delete MicroVM image in its current state: ${FLASK}`),
-      },
-      {
-        call: "UpdateMicrovmImageVersion",
-        input: { ...flask, imageVersion: "2.0", status: "INACTIVE" },
-        refusal: conflict("MicroVM Image is already in state: UPDATING"),
-      },
-    ],
-  },
-  {
-    name: "DeleteMicrovmImage answers 404 for an image that does not exist",
-    steps: [
-      { call: "DeleteMicrovmImage", input: { imageIdentifier: ABSENT }, refusal: noImage(ABSENT) },
-    ],
-  },
-  {
-    name: "Quotas of images, versions and concurrent builds answer 402 with null members",
-    service: { quotas: { images: 1, versionsPerImage: 2, concurrentBuilds: 1 } },
-    steps: [
-      ...anImage(),
-      {
-        call: "CreateMicrovmImage",
-        input: { ...create, name: "second" },
-        refusal: overQuota("The limit of MicroVM images has been reached for this account."),
-      },
-      ...aFailedUpdate(),
-      {
-        call: "UpdateMicrovmImage",
-        input: replace,
-        refusal: overQuota("The limit of versions has been reached for this MicroVM image."),
-      },
-      { call: "DeleteMicrovmImageVersion", input: { ...flask, imageVersion: "2.0" } },
-      { until: "GetMicrovmImage", input: flask, has: ["latestFailedImageVersion", null] },
-      ...anUpdate(),
-    ],
-  },
-  {
-    name: "Builds beyond the quota of concurrent ones answer 402",
-    service: { quotas: { concurrentBuilds: 1 } },
-    steps: [
-      { host: "hold", call: "build" },
-      { call: "CreateMicrovmImage", input: create },
-      {
-        call: "CreateMicrovmImage",
-        input: { ...create, name: "second" },
-        refusal: overQuota(
-          "The limit of concurrent MicroVM image builds has been reached for this account.",
-        ),
       },
     ],
   },

@@ -23,6 +23,15 @@ export function at(path: string, must: string, value?: string): string {
   return `${subject} at '${path}' failed to satisfy constraint: Member must ${must}`;
 }
 
+/** What members must do, for `at`. */
+export const pattern = (expression: string) => `satisfy regular expression pattern: ${expression}`;
+export const atMost = (length: number) => `have length less than or equal to ${length}`;
+export const atLeast = (length: number) => `have length greater than or equal to ${length}`;
+export const upTo = (value: number) => `have value less than or equal to ${value}`;
+export const from = (value: number) => `have value greater than or equal to ${value}`;
+export const among = (...values: readonly string[]) =>
+  `satisfy enum value set: [${values.join(", ")}]`;
+
 /** The violation of a member that must be there. */
 export function missing(path: string): string {
   return `Value null at '${path}' failed to satisfy constraint: Member must not be null`;
