@@ -178,6 +178,13 @@ export const CONSTRAINT_CASES: readonly Case[] = [
         input: { imageIdentifier: FLASK, ingressNetworkConnectors: [] },
         refusal: invalid(someText),
       },
+      {
+        call: "RunMicrovm",
+        input: { imageIdentifier: FLASK, ingressNetworkConnectors: [""] },
+        refusal: invalid(
+          beginning("1 validation error detected: Value '[]' at 'ingressNetworkConnectors'"),
+        ),
+      },
     ],
   },
 ];

@@ -45,12 +45,12 @@ export function imageIs(state: string): Step {
   return { until: "GetMicrovmImage", input: { imageIdentifier: FLASK }, has: ["state", state] };
 }
 
-/** A microVM of `flask`, kept as `<microvmId>` and `<endpoint>`, in PENDING or later. */
+/** A microVM of `flask`, kept as `<microvmId>`, `<endpoint>` and `<startedAt>`, in PENDING or later. */
 export function aLaunch(input: Input = {}): Step {
   return {
     call: "RunMicrovm",
     input: { imageIdentifier: FLASK, ...input },
-    keep: { microvmId: "microvmId", endpoint: "endpoint" },
+    keep: { microvmId: "microvmId", endpoint: "endpoint", startedAt: "startedAt" },
   };
 }
 

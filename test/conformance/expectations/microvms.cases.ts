@@ -26,7 +26,12 @@ type Members = Parameters<typeof microvm>[0];
 const is = (changes: Members): Step => ({
   call: "GetMicrovm",
   input: BY_ID,
-  answer: microvm({ microvmId: "<microvmId>", endpoint: "<endpoint>", ...changes }),
+  answer: microvm({
+    microvmId: "<microvmId>",
+    endpoint: "<endpoint>",
+    startedAt: "<startedAt>",
+    ...changes,
+  }),
 });
 const terminated = (changes: Members): Step =>
   is({ state: "TERMINATED", terminatedAt: epoch, ...changes });

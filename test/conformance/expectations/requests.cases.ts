@@ -221,6 +221,30 @@ export const REQUEST_CASES: readonly Case[] = [
     ],
   },
   {
+    name: "A connector without ClientToken is refused, although its model calls it optional",
+    steps: [
+      post(
+        "/2026-04-04/network-connectors",
+        JSON.stringify({
+          Name: "vpc",
+          OperatorRole: REQUIRED.buildRoleArn,
+          Configuration: {
+            VpcEgressConfiguration: {
+              SubnetIds: ["subnet-0a"],
+              NetworkProtocol: "IPv4",
+              AssociatedComputeResourceTypes: ["MicroVm"],
+            },
+          },
+        }),
+        {
+          status: 400,
+          type: "InvalidParameterValueException",
+          body: { Type: "User", message: "ClientToken is a required field" },
+        },
+      ),
+    ],
+  },
+  {
     name: "A body over 1 MiB answers 413",
     steps: [
       post(IMAGES, "x".repeat(1024 * 1024 + 1), {

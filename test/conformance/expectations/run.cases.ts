@@ -134,6 +134,11 @@ export const RUN_CASES: readonly Case[] = [
         input: { imageIdentifier: "flask" },
         refusal: invalid("Malformed ARN - doesn't start with 'arn:'"),
       },
+      {
+        call: "RunMicrovm",
+        input: { imageIdentifier: "flask", runHookPayload: "looked at later" },
+        refusal: invalid("Malformed ARN - doesn't start with 'arn:'"),
+      },
     ],
   },
   {
@@ -183,6 +188,11 @@ export const RUN_CASES: readonly Case[] = [
         call: "RunMicrovm",
         input: { ...flask, ingressNetworkConnectors: [managedConnector("TCP_INGRESS")] },
         refusal: notFound(`Network connector not found for: ${managedConnector("TCP_INGRESS")}`),
+      },
+      {
+        call: "RunMicrovm",
+        input: { ...flask, egressNetworkConnectors: [managedConnector("NO_EGRESS")] },
+        refusal: notFound(`Network connector not found for: ${managedConnector("NO_EGRESS")}`),
       },
     ],
   },

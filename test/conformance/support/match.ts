@@ -88,16 +88,23 @@ export function memberAt(value: unknown, path: string): unknown {
   return path.split(".").reduce(memberOf, value);
 }
 
-/** The value with every `<name>` in its texts replaced by what `kept` has for it. */
-export function substitute<T>(value: T, kept: ReadonlyMap<string, string>): T;
-export function substitute(value: unknown, kept: ReadonlyMap<string, string>): unknown {
-  if (typeof value === "string")
-    return value.replace(/<(\w+)>/g, (text, name: string) => kept.get(name) ?? text);
+/** The value with every `<name>` replaced by what `kept` has for it: within a text as text, alone as it is. */
+export function substitute<T>(value: T, kept: ReadonlyMap<string, Json>): T;
+export function substitute(value: unknown, kept: ReadonlyMap<string, Json>): unknown {
+  if (typeof value === "string") {
+    const [, alone] = /^<(\w+)>$/.exec(value) ?? [];
+    if (alone !== undefined) return kept.has(alone) ? kept.get(alone) : value;
+    return value.replace(/<(\w+)>/g, (text, name: string) => textOf(kept.get(name)) ?? text);
+  }
   if (value instanceof Matcher || value instanceof RegExp || value instanceof Uint8Array)
     return value;
   if (Array.isArray(value)) return value.map((item: unknown) => substitute(item, kept));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([name, item]) => [substitute(name, kept), substitute(item, kept)]),
+    Object.entries(value).map(([name, item]) => [name, substitute(item, kept)]),
   );
+}
+
+function textOf(value: Json | undefined): string | undefined {
+  return typeof value === "string" || typeof value === "number" ? `${value}` : undefined;
 }

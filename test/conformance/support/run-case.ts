@@ -7,7 +7,7 @@ import { REGION } from "../../unit/api/fixtures.ts";
 import type { CallStep, Case, HostStep, RawStep, Step, UntilStep } from "./cases.ts";
 import { assertClientSaw } from "./client-view.ts";
 import type { ConformanceClient, Observed } from "./client.ts";
-import { assertMatches, memberAt, substitute, uuid } from "./match.ts";
+import { assertMatches, type Json, memberAt, substitute, uuid } from "./match.ts";
 import { OPERATIONS } from "./operations.ts";
 import { presign } from "./presign.ts";
 import { type ServiceUnderTest, startService } from "./service.ts";
@@ -19,14 +19,14 @@ const PATIENCE_MS = 10_000;
 interface Play {
   readonly service: ServiceUnderTest;
   readonly client: ConformanceClient;
-  readonly kept: Map<string, string>;
+  readonly kept: Map<string, Json>;
 }
 
 /** Plays the case on a service of its own. */
 export async function runCase(client: ConformanceClient, { service: settings = {}, steps }: Case) {
   const isRestarted = steps.some((step) => "service" in step && step.service === "restart");
   await using service = await startService(settings, { isRestarted });
-  const kept = new Map<string, string>();
+  const kept = new Map<string, Json>();
   for (const step of steps) {
     await takeStep({ service, client, kept }, step);
   }
@@ -47,8 +47,8 @@ async function takeCall(play: Play, step: CallStep): Promise<void> {
   const observed = await callThrough(play, step);
   for (const [name, path] of Object.entries(keep)) {
     const value = memberAt(parsed(observed), path);
-    assert.equal(typeof value, "string", `${call}: ${path} of ${observed.body}`);
-    play.kept.set(name, String(value));
+    assert.ok(value !== undefined && value !== null, `${call}: ${path} of ${observed.body}`);
+    play.kept.set(name, value as Json);
   }
   const wanted = refusal?.status ?? OPERATIONS[call].status;
   assert.equal(observed.status, wanted, `${call}: ${observed.body}`);
