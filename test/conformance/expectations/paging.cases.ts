@@ -1,8 +1,8 @@
 // Lists in pages.
 
 import type { Case, Step } from "../support/cases.ts";
-import { matching } from "../support/match.ts";
-import { anImage, aLaunch, anUpdate } from "./given.ts";
+import { matching, oneOf } from "../support/match.ts";
+import { anImage, aLaunch, anUpdate, microvmIs } from "./given.ts";
 import { at, UNREADABLE, violates } from "./refusals.ts";
 import { BASE, FLASK, imageArn, imageSummary, imageVersion, microvmItem } from "./shapes.ts";
 
@@ -11,6 +11,7 @@ const flask = { imageIdentifier: FLASK };
 const cursor = matching(/^[A-Za-z0-9_-]+={0,2}$/);
 const more = { nextToken: "nextToken" };
 const letters = [..."abcdefghijk"];
+const TEN = letters.slice(0, 10);
 const summaries = (names: readonly string[]) =>
   names.map((name) => imageSummary({ name, imageArn: imageArn(name) }));
 const ELEVEN: readonly Step[] = letters.flatMap((name) => anImage({ name }));
@@ -109,25 +110,22 @@ export const PAGING_CASES: readonly Case[] = [
     name: "ListMicrovms has ten items a page unless asked otherwise, newest first",
     steps: [
       ...anImage(),
-      ...letters.map(() => aLaunch()),
-      {
-        until: "ListMicrovms",
-        input: { maxResults: 50 },
-        has: ["items.0.state", "RUNNING"],
-      },
-      {
-        until: "GetMicrovm",
-        input: { microvmIdentifier: "<microvmId>" },
-        has: ["state", "RUNNING"],
-      },
+      { call: "RunMicrovm", input: flask, keep: { first: "microvmId" } },
+      { service: "pass", seconds: 1 },
+      ...TEN.map(() => aLaunch()),
+      ...["<first>", "<microvmId>"].map((microvmId) => microvmIs("RUNNING", microvmId)),
       {
         call: "ListMicrovms",
+        answer: {
+          items: TEN.map(() => microvmItem({ state: oneOf("PENDING", "RUNNING") })),
+          nextToken: cursor,
+        },
         keep: more,
       },
       {
         call: "ListMicrovms",
         input: { nextToken: "<nextToken>" },
-        answer: { items: [microvmItem()], nextToken: null },
+        answer: { items: [microvmItem({ microvmId: "<first>" })], nextToken: null },
       },
     ],
   },
