@@ -1,10 +1,9 @@
 // Builds of versions.
 
 import type { Case } from "../support/cases.ts";
-import { matching } from "../support/match.ts";
 import { aFailedUpdate, anImage, imageIs } from "./given.ts";
 import { notFound } from "./refusals.ts";
-import { build, FLASK, imageVersion, REQUIRED } from "./shapes.ts";
+import { build, FLASK, hourOf, imageVersion, REQUIRED } from "./shapes.ts";
 
 const first = { imageIdentifier: FLASK, imageVersion: "1.0" };
 const second = { imageIdentifier: FLASK, imageVersion: "2.0" };
@@ -12,7 +11,7 @@ const flask = { imageIdentifier: FLASK };
 const FAILED = {
   state: "FAILED",
   status: "INACTIVE",
-  versionStateTimeBucket: matching(/^FAILED#\d{8}$/),
+  versionStateTimeBucket: hourOf("FAILED"),
 };
 const SIZES = {
   memorySnapshotSizeInBytes: 1000,

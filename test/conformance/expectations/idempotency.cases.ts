@@ -56,6 +56,19 @@ export const IDEMPOTENCY_CASES: readonly Case[] = [
     ],
   },
   {
+    name: "RunMicrovm forgets a token with its microVM, a day after the end",
+    steps: [
+      ...anImage(),
+      { call: "RunMicrovm", input: launch, keep: KEPT },
+      microvmIs("RUNNING"),
+      { call: "TerminateMicrovm", input: theMicrovm },
+      microvmIs("TERMINATED"),
+      { service: "pass", seconds: 25 * 3600 },
+      { until: "GetMicrovm", input: theMicrovm, has: "refused" },
+      { call: "RunMicrovm", input: launch, answer: microvm({ state: "PENDING" }) },
+    ],
+  },
+  {
     name: "RunMicrovm with the same token and other parameters answers 409",
     steps: [
       ...anImage(),

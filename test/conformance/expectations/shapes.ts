@@ -1,6 +1,14 @@
 // The answers of the service as they travel: every member that it was observed to send, unset ones as null.
 
-import { beginning, epoch, type Expected, matching, uuid } from "../support/match.ts";
+import {
+  beginning,
+  epoch,
+  type Expected,
+  type Matcher,
+  matcher,
+  matching,
+  uuid,
+} from "../support/match.ts";
 
 export const REGION = "us-east-1";
 export const ACCOUNT = "000000000000";
@@ -104,9 +112,18 @@ export function imageVersion(changes: Members = {}): Members {
     createdAt: epoch,
     updatedAt: epoch,
     tags: null,
-    versionStateTimeBucket: matching(/^SUCCESSFUL#\d{8}$/),
+    versionStateTimeBucket: hourOf("SUCCESSFUL"),
     ...changes,
   };
+}
+
+/** A state and the hour, in UTC, in which it was reached: this one or the last, as tests run over the turn of an hour too. */
+export function hourOf(state: string): Matcher {
+  return matcher(`${state} and the hour`, (value) =>
+    [0, 1]
+      .map((hoursAgo) => new Date(Date.now() - hoursAgo * 3_600_000).toISOString())
+      .some((time) => value === `${state}#${time.slice(2, 13).replace(/[-T]/g, "")}`),
+  );
 }
 
 /** One item of ListMicrovmImageBuilds. */

@@ -1,7 +1,7 @@
 // Endpoint and shell tokens.
 
 import type { Case } from "../support/cases.ts";
-import { Matcher, matching } from "../support/match.ts";
+import { matcher, matching } from "../support/match.ts";
 import {
   aLaunch,
   aMicrovm,
@@ -15,7 +15,7 @@ import { NO_MICROVM } from "./shapes.ts";
 
 const asked = { expirationInMinutes: 60, allowedPorts: [{ port: 8080 }] };
 /** A compact JWE without an encrypted key, with these three members in this order in its header. */
-const jwe = new Matcher("a JWE with kid, dir and A256GCM", (value) => {
+const jwe = matcher("a JWE with kid, dir and A256GCM", (value) => {
   if (typeof value !== "string") return false;
   const [header = "", encryptedKey, ...rest] = value.split(".");
   const uuid = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";

@@ -1,7 +1,7 @@
 // Versions of images.
 
 import type { Case } from "../support/cases.ts";
-import { matching, uuid } from "../support/match.ts";
+import { uuid } from "../support/match.ts";
 import {
   aFailedUpdate,
   aLaunch,
@@ -13,7 +13,16 @@ import {
   theMicrovm,
 } from "./given.ts";
 import { conflict, invalid, noImage, notFound, noVersion } from "./refusals.ts";
-import { ABSENT, FLASK, image, imageArn, imageVersion, microvm, REQUIRED } from "./shapes.ts";
+import {
+  ABSENT,
+  FLASK,
+  hourOf,
+  image,
+  imageArn,
+  imageVersion,
+  microvm,
+  REQUIRED,
+} from "./shapes.ts";
 
 const first = { imageIdentifier: FLASK, imageVersion: "1.0" };
 const second = { imageIdentifier: FLASK, imageVersion: "2.0" };
@@ -21,7 +30,7 @@ const flask = { imageIdentifier: FLASK };
 const FAILED = {
   state: "FAILED",
   status: "INACTIVE",
-  versionStateTimeBucket: matching(/^FAILED#\d{8}$/),
+  versionStateTimeBucket: hourOf("FAILED"),
 };
 
 export const VERSION_CASES: readonly Case[] = [
@@ -41,7 +50,7 @@ export const VERSION_CASES: readonly Case[] = [
         answer: imageVersion({
           state: "IN_PROGRESS",
           status: "INACTIVE",
-          versionStateTimeBucket: matching(/^IN_PROGRESS#\d{8}$/),
+          versionStateTimeBucket: hourOf("IN_PROGRESS"),
         }),
       },
       {

@@ -15,20 +15,28 @@ export type Expected =
   | readonly Expected[]
   | { readonly [member: string]: Expected };
 
-export class Matcher {
+const MATCHER = Symbol("matcher");
+
+/** Stands for a value that only the service can know. */
+export interface Matcher {
+  readonly [MATCHER]: true;
   readonly what: string;
   readonly accepts: (value: unknown) => boolean;
+}
 
-  constructor(what: string, accepts: (value: unknown) => boolean) {
-    this.what = what;
-    this.accepts = accepts;
-  }
+/** A matcher that is called `what` where it does not accept. */
+export function matcher(what: string, accepts: Matcher["accepts"]): Matcher {
+  return { [MATCHER]: true, what, accepts };
+}
+
+function isMatcher(value: unknown): value is Matcher {
+  return typeof value === "object" && value !== null && MATCHER in value;
 }
 
 const LAUNCH = Date.UTC(2026, 5, 22) / 1000;
 
 /** A JSON number of seconds since the epoch, with milliseconds at most. */
-export const epoch = new Matcher(
+export const epoch = matcher(
   "epoch seconds",
   (value) =>
     typeof value === "number" && value >= LAUNCH && /^\d{10}(\.\d{1,3})?$/.test(`${value}`),
@@ -36,12 +44,12 @@ export const epoch = new Matcher(
 /** UTC in ISO 8601, as text. */
 export const iso = matching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]00:?00)$/);
 export const uuid = matching(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
-export const anything = new Matcher("anything", () => true);
+export const anything = matcher("anything", () => true);
 export const someText = matching(/./);
 
 /** Text that the expression finds something in. */
 export function matching(expression: RegExp): Matcher {
-  return new Matcher(
+  return matcher(
     String(expression),
     (value) => typeof value === "string" && expression.test(value),
   );
@@ -49,12 +57,12 @@ export function matching(expression: RegExp): Matcher {
 
 /** Text that begins so. */
 export function beginning(start: string): Matcher {
-  return new Matcher(`${start}…`, (value) => typeof value === "string" && value.startsWith(start));
+  return matcher(`${start}…`, (value) => typeof value === "string" && value.startsWith(start));
 }
 
 /** Any of several values. */
 export function oneOf(...values: readonly Json[]): Matcher {
-  return new Matcher(JSON.stringify(values), (value) => values.includes(value as Json));
+  return matcher(JSON.stringify(values), (value) => values.includes(value as Json));
 }
 
 /** Fails with both sides unless `actual` is what is expected. */
@@ -64,7 +72,7 @@ export function assertMatches(actual: unknown, expected: Expected, what: string)
 
 /** The expectation with what matched put in place of matchers, and the text of those that did not. */
 function filledIn(actual: unknown, expected: Expected): unknown {
-  if (expected instanceof Matcher) return expected.accepts(actual) ? actual : `(${expected.what})`;
+  if (isMatcher(expected)) return expected.accepts(actual) ? actual : `(${expected.what})`;
   if (Array.isArray(expected)) {
     const items: readonly unknown[] = Array.isArray(actual) ? actual : [];
     return expected.map((item: Expected, index) => filledIn(items[index], item));
@@ -96,8 +104,7 @@ export function substitute(value: unknown, kept: ReadonlyMap<string, Json>): unk
     if (alone !== undefined) return kept.has(alone) ? kept.get(alone) : value;
     return value.replace(/<(\w+)>/g, (text, name: string) => textOf(kept.get(name)) ?? text);
   }
-  if (value instanceof Matcher || value instanceof RegExp || value instanceof Uint8Array)
-    return value;
+  if (isMatcher(value) || value instanceof RegExp || value instanceof Uint8Array) return value;
   if (Array.isArray(value)) return value.map((item: unknown) => substitute(item, kept));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
