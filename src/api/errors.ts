@@ -92,7 +92,7 @@ export function wireErrorOf(error: unknown): WireError {
     name,
     members,
     message: message ?? (isServiceError(error) ? error.message : null),
-    headers: isServiceError(error) ? { ...retryAfterOf(error), ...allowOf(error) } : {},
+    headers: { ...retryAfterOf(code, error), ...allowOf(error) },
   };
   return isServiceError(error) ? { ...wire, ...edgeOverrides(error) } : wire;
 }
@@ -109,16 +109,16 @@ function edgeOverrides(error: ServiceError): Partial<WireError> {
   return { status, name: exception, members: [], message: error.message, ...message };
 }
 
-/** `Retry-After` in seconds: what the error says, else one second for a throttled caller. */
-function retryAfterOf(error: ServiceError): Record<string, string> {
-  const { retryAfterSeconds } = error.details;
+/** `Retry-After` in seconds: what the error says, else one second for whatever may pass by itself. */
+function retryAfterOf(code: ErrorCode, error: unknown): Record<string, string> {
+  const { retryAfterSeconds } = isServiceError(error) ? error.details : {};
   if (typeof retryAfterSeconds === "number")
     return { "retry-after": String(Math.max(1, Math.ceil(retryAfterSeconds))) };
-  return error.code === "THROTTLED" ? { "retry-after": "1" } : {};
+  return ERRORS[code].retryable ? { "retry-after": "1" } : {};
 }
 
-function allowOf(error: ServiceError): Record<string, string> {
-  const { allowedMethods } = error.details;
+function allowOf(error: unknown): Record<string, string> {
+  const { allowedMethods } = isServiceError(error) ? error.details : {};
   return Array.isArray(allowedMethods) ? { allow: allowedMethods.join(", ") } : {};
 }
 

@@ -3,7 +3,13 @@
 import { formatTimestamp, type GivenSignature } from "./sigv4-credentials.ts";
 import { signatureError } from "./sigv4-errors.ts";
 
-const MAX_SKEW_MS = 15 * 60_000;
+/** How far clocks may differ: Lambda is stricter than the rest of AWS. */
+const LAMBDA_SKEW_MINUTES = 5;
+const SKEW_MINUTES = 15;
+
+function skewMinutes(service: string): number {
+  return service === "lambda" ? LAMBDA_SKEW_MINUTES : SKEW_MINUTES;
+}
 
 /** Throws ACCESS_DENIED for a signature of another time, or whose scope names another day than its date. */
 export function checkTime(given: GivenSignature, now: number): void {
@@ -17,8 +23,9 @@ export function checkTime(given: GivenSignature, now: number): void {
       service,
       `Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '${given.date}' != '${timestamp.slice(0, 8)}', from '${timestamp}'.`,
     );
-  if (signedAt - now > MAX_SKEW_MS) throw notYetCurrent(given, now);
-  const lifetimeMs = given.expiresSeconds === undefined ? MAX_SKEW_MS : given.expiresSeconds * 1000;
+  const skewMs = skewMinutes(service) * 60_000;
+  if (signedAt - now > skewMs) throw notYetCurrent(given, now);
+  const lifetimeMs = given.expiresSeconds === undefined ? skewMs : given.expiresSeconds * 1000;
   if (now - signedAt > lifetimeMs) throw tooOld(given, now, lifetimeMs);
 }
 
@@ -27,10 +34,11 @@ function notYetCurrent({ form, service, timestamp }: GivenSignature, now: number
     return form === "query"
       ? signatureError("expired", service, "Request is not valid yet")
       : skewed(service);
+  const minutes = skewMinutes(service);
   return signatureError(
     "skewed",
     service,
-    `Signature not yet current: ${timestamp} is still later than ${formatTimestamp(now + MAX_SKEW_MS)} (${formatTimestamp(now)} + 15 min.)`,
+    `Signature not yet current: ${timestamp} is still later than ${formatTimestamp(now + minutes * 60_000)} (${formatTimestamp(now)} + ${minutes} min.)`,
   );
 }
 

@@ -87,7 +87,7 @@ function checkHooks(hooks: Hooks | undefined): void {
     throw new ServiceError(
       "VALIDATION_FAILED",
       "The ready (/ready) MicroVM image hook must be enabled when any MicroVM lifecycle hook (run, resume, suspend, or terminate) is enabled. " +
-        "Its answer tells that the application has initialized, so that the snapshot is taken in a ready state.",
+        "The ready hook tells the service that initialization has finished, so that the snapshot is taken in a ready state.",
     );
   }
   const hasAnyHook = hasRuntimeHook || [ready, validate].includes("ENABLED");

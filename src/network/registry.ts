@@ -47,6 +47,9 @@ export async function ownClaim(dataDir: string, plan: SlotPlan): Promise<Claim> 
 
 /** Claims the slot number of `claim`; false when it is taken. */
 export async function addClaim(claim: Claim): Promise<boolean> {
+  // Made by itself: in one call with its child it would get the child's mode, and VMMs, which are other users, have
+  // their sockets beside the claims.
+  await mkdir(path.dirname(CLAIMS), { recursive: true, mode: 0o711 });
   await mkdir(CLAIMS, { recursive: true, mode: 0o700 });
   const temporary = await writeTemporary(claim);
   try {

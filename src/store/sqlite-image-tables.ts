@@ -89,7 +89,8 @@ function lookups(db: DatabaseSync): Pick<ImageTables, Lookups> {
     "SELECT count(*) AS images FROM images WHERE account = ? AND region = ?",
   );
   const countBuilds = db.prepare(
-    "SELECT count(*) AS builds FROM image_versions WHERE account = ? AND region = ? AND state IN ('PENDING', 'IN_PROGRESS')",
+    `SELECT count(*) AS builds FROM image_versions INDEXED BY image_versions_unfinished
+      WHERE state IN ('PENDING', 'IN_PROGRESS') AND account = ? AND region = ?`,
   );
   const image = ({ account, region }: Scope, name: string) => {
     const row = byName.get(account, region, name);

@@ -11,6 +11,7 @@ import {
 import { openRootKey } from "../../keys/root-key.ts";
 import { dataPaths } from "../../lib/paths.ts";
 import { parseArguments, type ParsedArguments } from "../arguments.ts";
+import { TORPOR } from "../program.ts";
 
 /** `create --account ID`, `list` or `delete KEY`. */
 export async function runKeys(args: string[]): Promise<number> {
@@ -38,7 +39,7 @@ async function create({ config, flags, values }: ParsedArguments, rest: readonly
   process.stdout.write(
     flags.has("json")
       ? `${JSON.stringify(key)}\n`
-      : `Made access key ${key.accessKeyId} of account ${account}.\nPoint AWS clients at it with: eval "$(torpor env --account ${account} --data-dir ${config.dataDir})"\n`,
+      : `Made access key ${key.accessKeyId} of account ${account}.\nPoint AWS clients at it with: eval "$(${TORPOR} env --account ${account} --data-dir ${config.dataDir})"\n`,
   );
   return 0;
 }

@@ -32,9 +32,9 @@ import { createMemoryPool } from "../../vmm/memory-pool.ts";
 import { createQemuDriver, readQemuVersion } from "../../vmm/qemu/driver.ts";
 import { chooseAccelerator } from "../../vmm/qemu/probe.ts";
 import { parseArguments } from "../arguments.ts";
+import { TORPOR } from "../program.ts";
 import { forgetAddresses, publishAddresses } from "../service-file.ts";
 
-const TORPOR = path.resolve(import.meta.dirname, "../../../bin/torpor");
 /** Threads that move guest memory; more than two only compete for the same disk. */
 const MEMORY_LANES = 2;
 

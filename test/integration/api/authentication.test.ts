@@ -91,8 +91,8 @@ describe("a request without a good signature", () => {
   });
 
   for (const [what, offset] of [
-    ["old", -16 * MINUTE],
-    ["far ahead", 16 * MINUTE],
+    ["old", -6 * MINUTE],
+    ["far ahead", 6 * MINUTE],
   ] as const)
     it(`is refused when its date is too ${what}`, async () => {
       const date = new Date(Date.now() + offset);

@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
+import path from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { isServiceError } from "../../../src/errors.ts";
@@ -59,6 +60,15 @@ function slotPool(): void {
     await Promise.all(slots.map((slot) => pool.release(slot)));
     await pool[Symbol.asyncDispose]();
     await pool[Symbol.asyncDispose]();
+  });
+
+  it("lets VMMs, which are other users, through to what they have beside the claims", async () => {
+    await rm(path.dirname(CLAIMS), { recursive: true, force: true });
+    await using pool = await createSlotPool(deps, OPTIONS);
+    const slot = await pool.lease(OPEN, signal);
+    const modeOf = async (directory: string) => (await stat(directory)).mode & 0o777;
+    assert.deepEqual([await modeOf(path.dirname(CLAIMS)), await modeOf(CLAIMS)], [0o711, 0o700]);
+    await pool.release(slot);
   });
 
   it("leases every slot once, with its own address and user", async () => {

@@ -18,7 +18,7 @@ export const CREDENTIALS = {
 export const ACCOUNT = "123456789012";
 /** Of another account. */
 export const OTHER_CREDENTIALS = {
-  accessKeyId: "AKIABBBBBBBBBBBBBBBB",
+  accessKeyId: "AKIAOTHERACCOUNT2222",
   secretAccessKey: "t".repeat(40),
 };
 export const OTHER_ACCOUNT = "999999999999";

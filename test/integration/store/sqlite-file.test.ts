@@ -12,7 +12,14 @@ import { migrate } from "../../../src/store/migrate.ts";
 import { initial } from "../../../src/store/migrations/0001-initial.ts";
 import { inTransaction, openDatabase } from "../../../src/store/sqlite-database.ts";
 import { openSqliteStore } from "../../../src/store/sqlite.ts";
-import { addBuiltImage, someImage, someMicrovm } from "../../fixtures/domain-records.ts";
+import type { TokenUse } from "../../../src/store/store.ts";
+import {
+  addBuiltImage,
+  SCOPE,
+  someConnector,
+  someImage,
+  someMicrovm,
+} from "../../fixtures/domain-records.ts";
 
 const FIXTURES = path.join(import.meta.dirname, "../../fixtures");
 
@@ -58,6 +65,31 @@ describe("openSqliteStore", () => {
       const image = await store.images.get({ account: "000000000000", region: "us-east-1" }, name);
       assert.equal(image?.state, "CREATING", name);
     }
+  });
+
+  test("remembers client tokens for the next service", async () => {
+    await using place = await temporaryDatabase();
+    const use = (operation: TokenUse["operation"]): TokenUse => ({
+      ...{ operation, token: "t", parametersHash: "h" },
+    });
+    const microvm = someMicrovm();
+    const connector = someConnector();
+    {
+      await using store = await openSqliteStore(place.file);
+      await addBuiltImage(store);
+      await store.images.create(someImage("other"), use("CreateMicrovmImage"));
+      await store.microvms.create(microvm, use("RunMicrovm"));
+      await store.connectors.create(connector, use("CreateNetworkConnector"), 1);
+    }
+    await using store = await openSqliteStore(place.file);
+    const found = [
+      (await store.images.findByToken(SCOPE, use("CreateMicrovmImage")))?.image.name,
+      (await store.microvms.findByToken(SCOPE, use("RunMicrovm")))?.microvmId,
+      (await store.connectors.findByToken(SCOPE, use("CreateNetworkConnector")))?.connectorId,
+    ];
+    assert.deepEqual(found, ["other", microvm.microvmId, connector.connectorId]);
+    const otherwise = { ...use("RunMicrovm"), parametersHash: "h2" };
+    await assert.rejects(store.microvms.findByToken(SCOPE, otherwise), { code: "CONFLICT" });
   });
 
   test("keeps others from reading its files", async () => {

@@ -50,13 +50,15 @@ describe("jsonErrorReply", () => {
     }
   });
 
-  it("tells a throttled caller when to come back", () => {
+  it("tells the caller of what may pass by itself when to come back", () => {
     const retryAfter = (error: ServiceError) => replyTo(error).headers["retry-after"];
     assert.equal(retryAfter(new ServiceError("THROTTLED", "x")), "1");
     const details = { retryAfterSeconds: 2.1 };
     assert.equal(retryAfter(new ServiceError("THROTTLED", "x", { details })), "3");
     assert.equal(retryAfter(new ServiceError("NO_CAPACITY", "x", { details })), "3");
     assert.equal(retryAfter(new ServiceError("CONFLICT", "x")), undefined);
+    assert.equal(retryAfter(new ServiceError("BUILD_FAILED", "x")), undefined);
+    assert.equal(replyTo(new TypeError("x")).headers["retry-after"], "1");
   });
 
   it("answers an unreadable request with a null message", () => {
