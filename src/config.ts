@@ -108,6 +108,12 @@ const schema = z.strictObject({
     )
     .prefault({})
     .transform((given): ManagedImageSettings => ({ ...DEFAULT_MANAGED_IMAGES, ...given })),
+  ingress: z
+    .strictObject({
+      /** Longest wait of a request for a microVM that starts or wakes, in seconds; then it is answered 503. */
+      waitSeconds: z.number().min(1).max(300).default(30),
+    })
+    .prefault({}),
   /** Hours a terminated microVM stays visible. */
   terminatedRetentionHours: z.number().min(0).default(24),
 });

@@ -25,7 +25,7 @@ export interface DomainDeps {
   readonly host: Host;
   readonly clock: Clock;
   readonly log: Log;
-  readonly config: Pick<Config, "terminatedRetentionHours"> & {
+  readonly config: Pick<Config, "terminatedRetentionHours" | "ingress"> & {
     readonly managedImages?: Config["managedImages"];
     readonly quotas: Pick<
       Config["quotas"],
@@ -58,6 +58,7 @@ export function createDomain(deps: DomainDeps): Domain {
     live,
     microvms,
     clock,
+    waitMs: config.ingress.waitSeconds * 1000,
     onQuiet: (microvmId) => scheduler.rearm(microvmId),
   });
   const { images, connectors } = store;
