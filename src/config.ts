@@ -17,6 +17,8 @@ const address = z
   })
   .refine(({ port }) => port <= 65535, "port must be at most 65535");
 
+const cidr = z.union([z.cidrv4(), z.cidrv6()], "must be addresses like 10.0.0.0/8 or fd00::/8");
+
 const rate = (perSecond: number) => z.number().int().min(1).max(1_000_000).default(perSecond);
 
 const schema = z.strictObject({
@@ -112,6 +114,14 @@ const schema = z.strictObject({
     .strictObject({
       /** Longest wait of a request for a microVM that starts or wakes, in seconds; then it is answered 503. */
       waitSeconds: z.number().min(1).max(300).default(30),
+      /** Whether every request to an endpoint is a line of the log. */
+      accessLog: z.boolean().default(false),
+    })
+    .prefault({}),
+  metrics: z
+    .strictObject({
+      /** Who may read `/metrics` of the API's port without a signature: addresses in CIDR notation. */
+      allow: z.array(cidr).default(["127.0.0.0/8", "::1/128"]),
     })
     .prefault({}),
   /** Hours a terminated microVM stays visible. */

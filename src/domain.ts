@@ -25,7 +25,8 @@ export interface DomainDeps {
   readonly host: Host;
   readonly clock: Clock;
   readonly log: Log;
-  readonly config: Pick<Config, "terminatedRetentionHours" | "ingress"> & {
+  readonly config: Pick<Config, "terminatedRetentionHours"> & {
+    readonly ingress: Pick<Config["ingress"], "waitSeconds">;
     readonly managedImages?: Config["managedImages"];
     readonly quotas: Pick<
       Config["quotas"],

@@ -21,6 +21,12 @@ import { openRootKey } from "../../keys/root-key.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLog, type Log } from "../../lib/log.ts";
 import { dataPaths } from "../../lib/paths.ts";
+import { observeHost } from "../../metrics/host-metrics.ts";
+import { createInstruments } from "../../metrics/metrics.ts";
+import { createMicrovmMetrics } from "../../metrics/microvm-metrics.ts";
+import { observeExchanges, observeOperations } from "../../metrics/observers.ts";
+import { createProbes } from "../../metrics/probes.ts";
+import { observeMicrovms } from "../../microvms/live.ts";
 import { createSlotPool } from "../../network/slots.ts";
 import { locateAssets } from "../../setup/assets.ts";
 import { openSqliteStore } from "../../store/sqlite.ts";
@@ -31,6 +37,7 @@ import { openTokenKeys } from "../../tokens/keys.ts";
 import { createMemoryPool } from "../../vmm/memory-pool.ts";
 import { createQemuDriver, readQemuVersion } from "../../vmm/qemu/driver.ts";
 import { chooseAccelerator } from "../../vmm/qemu/probe.ts";
+import packageJson from "../../../package.json" with { type: "json" };
 import { parseArguments } from "../arguments.ts";
 import { TORPOR } from "../program.ts";
 import { forgetAddresses, publishAddresses } from "../service-file.ts";
@@ -101,7 +108,8 @@ async function startService(
   );
   const vmmsDir = runtimeDirectory(config.dataDir);
   acquired.defer(() => removeIfEmpty(vmmsDir));
-  const host = acquired.use(
+  const instruments = createInstruments(packageJson.version);
+  const localHost = acquired.use(
     createLocalHost({
       ...{ driver, slots, log, connectGuest: createGuestClient },
       ...{ artifacts: artifacts.reader, locateAssets: () => locateAssets(config.dataDir) },
@@ -110,13 +118,19 @@ async function startService(
       containersDir: paths.containers,
     }),
   );
-  const domain = acquired.use(createDomain({ store, host, clock, log, config }));
+  const host = observeHost(instruments, localHost);
+  const microvmMetrics = createMicrovmMetrics(instruments, now);
+  const microvms = observeMicrovms(store.microvms, microvmMetrics.written);
+  const domain = acquired.use(
+    createDomain({ store: { ...store, microvms }, host, clock, log, config }),
+  );
+  for (const record of await store.microvms.listLive()) microvmMetrics.found(record);
   await domain.start(signal);
   const tls = createTlsContexts({ authority, now }, config.region);
   const ingress = acquired.use(
     await createIngress(
-      { traffic: domain.traffic, tokens, tls, log },
-      { listen: config.ingressListen },
+      { traffic: domain.traffic, tokens, tls, log, observe: observeExchanges(instruments) },
+      { listen: config.ingressListen, hasAccessLog: config.ingress.accessLog },
     ),
   );
   const api = acquired.use(
@@ -131,6 +145,11 @@ async function startService(
         s3: createS3Handler({ artifacts: artifacts.store, findKey, clock, log }),
         ingressAuthority: (region) => `lambda-microvm.${region}.localhost:${ingress.address.port}`,
         cursorKey: await openCursorKey(paths.keys),
+        observe: observeOperations(instruments),
+        probes: createProbes({
+          ...{ instruments, slots, dataDir: config.dataDir, allow: config.metrics.allow },
+          ...{ stopping: signal, countConnections: () => ingress.countConnections() },
+        }),
       },
       { listen: config.listen },
     ),

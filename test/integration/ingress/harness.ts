@@ -10,6 +10,7 @@ import path from "node:path";
 import { text } from "node:stream/consumers";
 import { connect, type TLSSocket } from "node:tls";
 import { createIngress, type Ingress, type IngressOptions } from "../../../src/ingress/server.ts";
+import type { ServeDeps } from "../../../src/ingress/serve.ts";
 import { createLog, type Log } from "../../../src/lib/log.ts";
 import type { MicrovmRecord } from "../../../src/microvms/records.ts";
 import type { Traffic, TrafficLease } from "../../../src/microvms/traffic.ts";
@@ -115,9 +116,14 @@ export interface Harness extends AsyncDisposable {
 
 export interface HarnessOptions extends Partial<IngressOptions> {
   readonly app?: RequestListener;
+  readonly observe?: ServeDeps["observe"];
 }
 
-export async function startHarness({ app, ...options }: HarnessOptions = {}): Promise<Harness> {
+export async function startHarness({
+  app,
+  observe,
+  ...options
+}: HarnessOptions = {}): Promise<Harness> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(path.join(tmpdir(), "torpor-ingress-"));
   stack.defer(() => rm(directory, { recursive: true }));
@@ -136,7 +142,7 @@ export async function startHarness({ app, ...options }: HarnessOptions = {}): Pr
   const listenOn = { host: "127.0.0.1", port: 0 };
   const ingress = stack.use(
     await createIngress(
-      { traffic, tokens, tls, log },
+      { traffic, tokens, tls, log, ...(observe && { observe }) },
       { listen: listenOn, shutdownGraceMs: 200, ...options },
     ),
   );
