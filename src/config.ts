@@ -114,10 +114,23 @@ const schema = z.strictObject({
     .strictObject({
       /** Longest wait of a request for a microVM that starts or wakes, in seconds; then it is answered 503. */
       waitSeconds: z.number().min(1).max(300).default(30),
+      /** Endpoints are named `{label}.lambda-microvm.{region}.{domain}`. */
+      domain: z
+        .string()
+        .regex(
+          /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/,
+          "must be a domain name",
+        )
+        .max(120)
+        .default("localhost"),
+      /** Port that clients find endpoints on; that of `ingressListen` unless given. */
+      publicPort: z.number().int().min(1).max(65535).optional(),
       /** Whether every request to an endpoint is a line of the log. */
       accessLog: z.boolean().default(false),
     })
     .prefault({}),
+  /** Files with a certificate for the endpoint names of `ingress.domain`, and its key. */
+  tls: z.strictObject({ certificate: z.string().min(1), key: z.string().min(1) }).optional(),
   metrics: z
     .strictObject({
       /** Who may read `/metrics` of the API's port without a signature: addresses in CIDR notation. */

@@ -3,7 +3,7 @@
 import { isServiceError } from "../errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Traffic } from "../microvms/traffic.ts";
-import { admit, type Admission } from "./admission.ts";
+import { admit, type Admission, type AdmissionRules } from "./admission.ts";
 import type { Exchange } from "./exchange.ts";
 import { forward } from "./forward.ts";
 import { fieldValues } from "./headers.ts";
@@ -33,9 +33,7 @@ export interface ExchangeFact {
   readonly waitedMs: number | undefined;
 }
 
-export interface ServeOptions {
-  /** Guest ports that look closed whatever the token grants. */
-  readonly refusedPorts: ReadonlySet<number>;
+export interface ServeOptions extends AdmissionRules {
   readonly connectTimeoutMs: number;
   /** Whether every exchange is logged at `info` instead of `debug`. */
   readonly hasAccessLog: boolean;
@@ -88,7 +86,7 @@ async function answer(
       port: headerOf(exchange, "x-aws-proxy-port"),
       subprotocols,
     },
-    options.refusedPorts,
+    options,
   );
   if (admission.kind === "refused") return admission;
   account.admission = admission;

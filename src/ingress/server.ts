@@ -21,6 +21,8 @@ export interface IngressOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** Guest ports that look closed whatever the token grants; the agent's own unless given. */
   readonly guestPortsRefused?: readonly number[];
+  /** Domain that endpoint names end in, beside `localhost`. */
+  readonly domain?: string;
   /** How long a connect to the application may take. */
   readonly connectTimeoutMs?: number;
   /** How long a client may take to send a request's header. */
@@ -60,6 +62,7 @@ interface OpenConnection {
 export async function createIngress(deps: IngressDeps, options: IngressOptions): Promise<Ingress> {
   const serveOptions: ServeOptions = {
     refusedPorts: new Set(options.guestPortsRefused ?? [AGENT_PORT]),
+    domains: [...new Set(["localhost", ...(options.domain === undefined ? [] : [options.domain])])],
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     hasAccessLog: options.hasAccessLog ?? false,
   };

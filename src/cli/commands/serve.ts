@@ -12,6 +12,7 @@ import type { Config } from "../../config.ts";
 import { hasErrorCode, ServiceError } from "../../errors.ts";
 import { createGuestClient } from "../../guest/client.ts";
 import { createLocalHost } from "../../host/local-host.ts";
+import { endpointAuthority } from "../../ingress/hostname.ts";
 import { createIngress } from "../../ingress/server.ts";
 import { checkManagedBases } from "../../images/managed.ts";
 import { findAccessKeys } from "../../keys/access-keys.ts";
@@ -32,6 +33,7 @@ import { locateAssets } from "../../setup/assets.ts";
 import { openSqliteStore } from "../../store/sqlite.ts";
 import { openAuthority } from "../../tls/authority.ts";
 import { createTlsContexts } from "../../tls/contexts.ts";
+import { openOwnCertificate } from "../../tls/own-certificate.ts";
 import { createTokens } from "../../tokens/jwe-tokens.ts";
 import { openTokenKeys } from "../../tokens/keys.ts";
 import { createMemoryPool } from "../../vmm/memory-pool.ts";
@@ -126,11 +128,15 @@ async function startService(
   );
   for (const record of await store.microvms.listLive()) microvmMetrics.found(record);
   await domain.start(signal);
-  const tls = createTlsContexts({ authority, now }, config.region);
+  const own = config.tls && acquired.use(await openOwnCertificate({ log, now }, config.tls));
+  const tls = createTlsContexts({ authority, now, ...(own && { own }) }, config.region);
   const ingress = acquired.use(
     await createIngress(
       { traffic: domain.traffic, tokens, tls, log, observe: observeExchanges(instruments) },
-      { listen: config.ingressListen, hasAccessLog: config.ingress.accessLog },
+      {
+        ...{ listen: config.ingressListen, domain: config.ingress.domain },
+        hasAccessLog: config.ingress.accessLog,
+      },
     ),
   );
   const api = acquired.use(
@@ -143,7 +149,10 @@ async function startService(
         }),
         findKey,
         s3: createS3Handler({ artifacts: artifacts.store, findKey, clock, log }),
-        ingressAuthority: (region) => `lambda-microvm.${region}.localhost:${ingress.address.port}`,
+        ingressAuthority: endpointAuthority(
+          config.ingress.domain,
+          config.ingress.publicPort ?? ingress.address.port,
+        ),
         cursorKey: await openCursorKey(paths.keys),
         observe: observeOperations(instruments),
         probes: createProbes({

@@ -15,7 +15,7 @@ import { createLog, type Log } from "../../../src/lib/log.ts";
 import type { MicrovmRecord } from "../../../src/microvms/records.ts";
 import type { Traffic, TrafficLease } from "../../../src/microvms/traffic.ts";
 import { openAuthority } from "../../../src/tls/authority.ts";
-import { createTlsContexts } from "../../../src/tls/contexts.ts";
+import { createTlsContexts, type TlsContextsDeps } from "../../../src/tls/contexts.ts";
 import { createTokens } from "../../../src/tokens/jwe-tokens.ts";
 import { openTokenKeys } from "../../../src/tokens/keys.ts";
 import type { PortGrant, Tokens } from "../../../src/tokens/tokens.ts";
@@ -117,11 +117,13 @@ export interface Harness extends AsyncDisposable {
 export interface HarnessOptions extends Partial<IngressOptions> {
   readonly app?: RequestListener;
   readonly observe?: ServeDeps["observe"];
+  readonly own?: TlsContextsDeps["own"];
 }
 
 export async function startHarness({
   app,
   observe,
+  own,
   ...options
 }: HarnessOptions = {}): Promise<Harness> {
   await using stack = new AsyncDisposableStack();
@@ -132,7 +134,7 @@ export async function startHarness({
   const log: Log = createLog("debug", (line) => logLines.push(line));
   const deps = { now: () => clock.now, log };
   const authority = await openAuthority(deps, path.join(directory, "keys"));
-  const tls = createTlsContexts({ authority, now: deps.now }, REGION);
+  const tls = createTlsContexts({ authority, now: deps.now, ...(own && { own }) }, REGION);
   const keys = await openTokenKeys(deps, path.join(directory, "keys"));
   const tokens = createTokens({ keys, now: deps.now });
   const traffic = new FakeTraffic();
