@@ -17,6 +17,8 @@ const address = z
   })
   .refine(({ port }) => port <= 65535, "port must be at most 65535");
 
+const cidr = z.union([z.cidrv4(), z.cidrv6()], "must be addresses like 10.0.0.0/8 or fd00::/8");
+
 const rate = (perSecond: number) => z.number().int().min(1).max(1_000_000).default(perSecond);
 
 const schema = z.strictObject({
@@ -108,6 +110,33 @@ const schema = z.strictObject({
     )
     .prefault({})
     .transform((given): ManagedImageSettings => ({ ...DEFAULT_MANAGED_IMAGES, ...given })),
+  ingress: z
+    .strictObject({
+      /** Longest wait of a request for a microVM that starts or wakes, in seconds; then it is answered 503. */
+      waitSeconds: z.number().min(1).max(300).default(30),
+      /** Endpoints are named `{label}.lambda-microvm.{region}.{domain}`. */
+      domain: z
+        .string()
+        .regex(
+          /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/,
+          "must be a domain name",
+        )
+        .max(120)
+        .default("localhost"),
+      /** Port that clients find endpoints on; that of `ingressListen` unless given. */
+      publicPort: z.number().int().min(1).max(65535).optional(),
+      /** Whether every request to an endpoint is a line of the log. */
+      accessLog: z.boolean().default(false),
+    })
+    .prefault({}),
+  /** Files with a certificate for the endpoint names of `ingress.domain`, and its key. */
+  tls: z.strictObject({ certificate: z.string().min(1), key: z.string().min(1) }).optional(),
+  metrics: z
+    .strictObject({
+      /** Who may read `/metrics` of the API's port without a signature: addresses in CIDR notation. */
+      allow: z.array(cidr).default(["127.0.0.0/8", "::1/128"]),
+    })
+    .prefault({}),
   /** Hours a terminated microVM stays visible. */
   terminatedRetentionHours: z.number().min(0).default(24),
 });

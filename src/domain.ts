@@ -26,6 +26,7 @@ export interface DomainDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly config: Pick<Config, "terminatedRetentionHours"> & {
+    readonly ingress: Pick<Config["ingress"], "waitSeconds">;
     readonly managedImages?: Config["managedImages"];
     readonly quotas: Pick<
       Config["quotas"],
@@ -58,6 +59,7 @@ export function createDomain(deps: DomainDeps): Domain {
     live,
     microvms,
     clock,
+    waitMs: config.ingress.waitSeconds * 1000,
     onQuiet: (microvmId) => scheduler.rearm(microvmId),
   });
   const { images, connectors } = store;

@@ -7,7 +7,7 @@ import { errorReply } from "./core-errors.ts";
 import type { Reply, WireError } from "./errors.ts";
 import { answerOperation, splitUrl } from "./operation.ts";
 import { createRouter } from "./router.ts";
-import { healthReply } from "./routes/health.ts";
+import { type Probes, probeReply } from "./routes/probes.ts";
 import type { RouteDeps } from "./routes/route.ts";
 import { ROUTES } from "./routes/routes.ts";
 import { stsReply, xmlErrorReply } from "./routes/sts.ts";
@@ -16,6 +16,8 @@ import { type FindKey, peekService, type SignatureDeps, verifySignature } from "
 
 export interface AnswerDeps extends RouteDeps {
   readonly findKey: FindKey;
+  /** Absent where nothing is watched: the service is then always ready, and has no metrics. */
+  readonly probes?: Probes;
 }
 
 export interface ReceivedRequest {
@@ -25,6 +27,8 @@ export interface ReceivedRequest {
   /** Names and values in turn, as received: repeated headers stay apart. */
   readonly headers: readonly string[];
   readonly requestId: string;
+  /** Address of the client. */
+  readonly peer?: string | undefined;
 }
 
 export interface SignedRequest extends ReceivedRequest {
@@ -35,8 +39,8 @@ export interface SignedRequest extends ReceivedRequest {
 export interface Answers {
   /** The service that the signature names, not checked yet; undefined for an unsigned request. */
   serviceOf(request: ReceivedRequest): string | undefined;
-  /** Throws ACCESS_DENIED for everything but a health check. */
-  answerUnsigned(request: ReceivedRequest): Reply;
+  /** Rejects ACCESS_DENIED for everything but probes. */
+  answerUnsigned(request: ReceivedRequest): Promise<Reply>;
   answer(request: SignedRequest): Promise<Reply>;
   /** A failure in the protocol of the service that was asked. */
   refusal(request: ReceivedRequest, error: WireError): Reply;
@@ -54,8 +58,9 @@ export function createAnswers(deps: AnswerDeps): Answers {
   };
   return {
     serviceOf: peekService,
-    answerUnsigned(request) {
-      const reply = healthReply(request.method, splitUrl(request.url).path);
+    async answerUnsigned(request) {
+      const { method, url, peer } = request;
+      const reply = await probeReply(deps.probes, { method, path: splitUrl(url).path, peer });
       if (reply !== undefined) return reply;
       verifySignature(signatureDeps, request);
       throw new ServiceError("ACCESS_DENIED", "Missing Authentication Token");

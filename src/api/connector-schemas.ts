@@ -4,7 +4,16 @@
 import { z } from "zod";
 import type { CreateConnectorInput, UpdateConnectorInput } from "../connectors/operations.ts";
 import { CONNECTOR_STATES } from "../connectors/state.ts";
-import { oneOf, queryInteger, structure, text, textList, textMap, union } from "./shapes.ts";
+import {
+  oneOf,
+  queryInteger,
+  shaped,
+  structure,
+  text,
+  textList,
+  textMap,
+  union,
+} from "./shapes.ts";
 
 /** A page holds no more, whatever is asked for. */
 const PAGE_SIZE = 50;
@@ -16,7 +25,9 @@ const NAME_PATTERN =
 
 /** A structure whose members are spelled `LikeThis` on the wire; others are ignored, as unknown ones are. */
 function coreStructure<T extends z.ZodRawShape>(shape: T) {
-  return z.preprocess(withMemberNames, structure(shape));
+  return z
+    .preprocess(withMemberNames, structure(shape))
+    .meta(shaped({ kind: "structure", members: shape, spelling: "PascalCase" }));
 }
 
 function withMemberNames(raw: unknown): unknown {
@@ -46,13 +57,13 @@ const vpcEgressConfiguration = () =>
       max: 16,
     }).exactOptional(),
   });
-const configuration = () =>
-  z
-    .preprocess(
-      withMemberNames,
-      union({ vpcEgressConfiguration: vpcEgressConfiguration().exactOptional() }),
-    )
+const configuration = () => {
+  const members = { vpcEgressConfiguration: vpcEgressConfiguration().exactOptional() };
+  return z
+    .preprocess(withMemberNames, union(members))
+    .meta(shaped({ kind: "union", members, spelling: "PascalCase" }))
     .transform((given) => given.vpcEgressConfiguration ?? {});
+};
 const operatorRole = () =>
   text({
     min: 0,

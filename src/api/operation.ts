@@ -2,7 +2,7 @@
 
 import { ServiceError } from "../errors.ts";
 import type { Scope } from "../microvms/records.ts";
-import type { Reply } from "./errors.ts";
+import { type Reply, wireErrorOf } from "./errors.ts";
 import { checkMicrovmLabel, gatewayError, isServedPath } from "./gateway.ts";
 import type { Router } from "./router.ts";
 import type { Route, RouteDeps } from "./routes/route.ts";
@@ -25,11 +25,22 @@ export async function answerOperation(
   const { route, labels } = requireRoute(deps.findRoute, request.method, path);
   if (route.answer === undefined)
     throw edgeError("NotImplementedException", `torpor does not implement ${route.operation} yet`);
-  checkMicrovmLabel(labels);
-  // As the service does it: a request counts before anybody looks into it.
-  deps.rates?.admit(scope, route.operation);
-  const raw = { ...bodyMembers(route, request.body), ...queryMembers(route, query), ...labels };
-  const output = await route.answer(deps, scope, raw);
+  const startedAt = performance.now();
+  const { operation, answer } = route;
+  const tell = (status: number) =>
+    deps.observe?.({ operation, status, durationMs: performance.now() - startedAt });
+  let output: object;
+  try {
+    checkMicrovmLabel(labels);
+    // As the service does it: a request counts before anybody looks into it.
+    deps.rates?.admit(scope, operation);
+    const raw = { ...bodyMembers(route, request.body), ...queryMembers(route, query), ...labels };
+    output = await answer(deps, scope, raw);
+  } catch (error) {
+    tell(wireErrorOf(error).status);
+    throw error;
+  }
+  tell(route.status);
   if (route.status === 204) return { status: 204, headers: {}, body: "" };
   return {
     status: route.status,

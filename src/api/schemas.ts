@@ -254,7 +254,11 @@ const port = () => integer({ min: 1, max: 65535 });
 const portRange = () =>
   structure({ startPort: port(), endPort: port() }).refine(
     ({ startPort, endPort }) => startPort <= endPort,
-    "Member must have startPort less than or equal to endPort",
+    {
+      error: "Member must have startPort less than or equal to endPort",
+      // Ports that are none are told by themselves.
+      when: ({ issues }) => issues.length === 0,
+    },
   );
 
 const portGrant = () =>

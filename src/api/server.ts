@@ -164,7 +164,9 @@ class ListeningServer implements ApiServer {
     }
     if (service === undefined) {
       await this.#bodies.discard(request);
-      return this.#send(request, response, requestId, this.#answers.answerUnsigned(received));
+      const peer = request.socket.remoteAddress;
+      const reply = await this.#answers.answerUnsigned({ ...received, peer });
+      return this.#send(request, response, requestId, reply);
     }
     const { method, url, headers } = received;
     const body = await this.#bodies.read(request);

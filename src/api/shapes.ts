@@ -6,6 +6,35 @@ import { z } from "zod";
 /** Marks an issue of a value that has the wrong JSON type, for zod's custom issues. */
 export const WRONG_TYPE = "wrongType";
 
+/** What a builder made, for whoever walks a schema: the constraints stand nowhere else. */
+export type Shape =
+  | ({ readonly kind: "text" } & TextConstraints)
+  | { readonly kind: "bytes"; readonly max: number }
+  | { readonly kind: "enum"; readonly values: readonly string[] }
+  | { readonly kind: "integer"; readonly min: number; readonly max: number }
+  | {
+      readonly kind: "structure" | "union";
+      readonly members: Readonly<z.ZodRawShape>;
+      /** How the members are spelled on the wire when not as in `members`. */
+      readonly spelling?: "PascalCase";
+    }
+  | { readonly kind: "unit" | "unsupported" }
+  | ({ readonly kind: "list" | "textList"; readonly item: z.ZodType } & Bounds)
+  | {
+      readonly kind: "textMap";
+      readonly key: z.ZodType;
+      readonly value: z.ZodType;
+      readonly max: number | undefined;
+    };
+
+/** The shape of a schema that a builder of this file returned; undefined for any other. */
+export function shapeOf(schema: z.core.$ZodType): Shape | undefined {
+  return z.globalRegistry.get(schema)?.["shape"] as Shape | undefined;
+}
+
+/** The entry of the registry that `shapeOf` reads. */
+export const shaped = (shape: Shape) => ({ shape });
+
 const INT32_MAX = 2 ** 31 - 1;
 const INT32_MIN = -(2 ** 31);
 const NOT_NULL = "Member must not be null";
@@ -44,18 +73,23 @@ export function text({ min, max, pattern, accepts }: TextConstraints = {}) {
     schema = schema.regex(accepts ?? new RegExp(`^(?:${pattern})$`, "u"), matches(pattern));
     constraints.push(matches(pattern));
   }
-  return schema.meta({ constraints: [...constraints, NOT_NULL] });
+  const shape = shaped({ kind: "text", ...definedOf({ min, max, pattern, accepts }) });
+  return schema.meta({ constraints: [...constraints, NOT_NULL], ...shape });
 }
 
 /** A string limited in UTF-8 bytes instead of characters. */
 export function textOfBytes(max: number) {
-  return z.string().refine((value) => Buffer.byteLength(value) <= max, lengthAtMost(max));
+  return z
+    .string()
+    .refine((value) => Buffer.byteLength(value) <= max, lengthAtMost(max))
+    .meta(shaped({ kind: "bytes", max }));
 }
 
 /** A string out of a closed set. */
 export function oneOf<const T extends readonly string[]>(values: T) {
   const constraint = `Member must satisfy enum value set: [${values.join(", ")}]`;
-  return z.enum(values, constraint).meta({ constraints: [constraint, NOT_NULL] });
+  const shape = shaped({ kind: "enum", values });
+  return z.enum(values, constraint).meta({ constraints: [constraint, NOT_NULL], ...shape });
 }
 
 /** A 32-bit integer. */
@@ -64,7 +98,8 @@ export function integer({ min = INT32_MIN, max = INT32_MAX }: Bounds = {}) {
     .number()
     .refine(Number.isInteger, { params: { [WRONG_TYPE]: "Integer" } })
     .lte(max, valueAtMost(max))
-    .gte(min, valueAtLeast(min));
+    .gte(min, valueAtLeast(min))
+    .meta(shaped({ kind: "integer", min, max }));
 }
 
 /** An integer that travels as text in the query. */
@@ -76,27 +111,33 @@ export function queryInteger(bounds: Bounds) {
 
 /** A structure: nulls count as absent, unknown members are ignored. Violations come in the order of `shape`. */
 export function structure<T extends z.ZodRawShape>(shape: T) {
-  return z.preprocess(withoutNulls, z.object(shape));
+  return z
+    .preprocess(withoutNulls, z.object(shape))
+    .meta(shaped({ kind: "structure", members: shape }));
 }
 
 /** A structure without members. */
 export function unit() {
-  return z.object({}).transform((): Record<string, never> => ({}));
+  return z
+    .object({})
+    .transform((): Record<string, never> => ({}))
+    .meta(shaped({ kind: "unit" }));
 }
 
 /** A tagged union: a structure of which exactly one member is set. */
 export function union<T extends z.ZodRawShape>(shape: T) {
-  return z.preprocess(
-    withoutNulls,
-    z.object(shape).refine((value) => Object.keys(value).length === 1, {
-      error: "Member must have exactly one member set",
-    }),
-  );
+  const tagged = z.object(shape).refine((value) => Object.keys(value).length === 1, {
+    error: "Member must have exactly one member set",
+  });
+  return z.preprocess(withoutNulls, tagged).meta(shaped({ kind: "union", members: shape }));
 }
 
 /** A member that must not be ignored and cannot be honoured: whoever sets it is told why. */
 export function unsupported(why: string) {
-  return z.custom<never>(() => false, `Member must not be set: ${why}`).exactOptional();
+  return z
+    .custom<never>(() => false, `Member must not be set: ${why}`)
+    .meta(shaped({ kind: "unsupported" }))
+    .exactOptional();
 }
 
 /** A list of structures; violations name the item. */
@@ -104,23 +145,27 @@ export function listOf<T extends z.ZodType>(item: T, { min, max }: Bounds = {}) 
   let schema = z.array(item);
   if (max !== undefined) schema = schema.max(max, lengthAtMost(max));
   if (min !== undefined) schema = schema.min(min, lengthAtLeast(min));
-  return schema;
+  return schema.meta(shaped({ kind: "list", item, ...definedOf({ min, max }) }));
 }
 
 /** A list of strings; the service reports bad items once, with all constraints of an item. */
 export function textList<T extends string>(item: z.ZodType<T>, { min, max }: Bounds = {}) {
-  return z.array(z.unknown()).transform((raw, context): T[] => {
-    const items = collect(raw, item, context);
-    if (max !== undefined && raw.length > max) report(context, lengthAtMost(max));
-    if (min !== undefined && raw.length < min) report(context, lengthAtLeast(min));
-    if (items.length < raw.length) report(context, composite("Member", item));
-    return items;
-  });
+  return z
+    .array(z.unknown())
+    .transform((raw, context): T[] => {
+      const items = collect(raw, item, context);
+      if (max !== undefined && raw.length > max) report(context, lengthAtMost(max));
+      if (min !== undefined && raw.length < min) report(context, lengthAtLeast(min));
+      if (items.length < raw.length) report(context, composite("Member", item));
+      return items;
+    })
+    .meta(shaped({ kind: "textList", item, ...definedOf({ min, max }) }));
 }
 
 /** A map of strings; the service reports bad keys once and bad values once, with all constraints of a key or value. */
 export function textMap(key: z.ZodType<string>, value: z.ZodType<string>, { max }: Bounds = {}) {
-  return z.unknown().transform((raw, context): Record<string, string> => {
+  const shape = shaped({ kind: "textMap", key, value, max });
+  const read = (raw: unknown, context: Context): Record<string, string> => {
     if (typeof raw !== "object" || raw === null || Array.isArray(raw)) {
       context.issues.push({ code: "invalid_type", expected: "record", input: raw });
       return {};
@@ -133,7 +178,8 @@ export function textMap(key: z.ZodType<string>, value: z.ZodType<string>, { max 
       report(context, composite("Map keys", key));
     if (values.length < keys.length) report(context, composite("Map value", value));
     return Object.fromEntries(keys.map((name, index) => [name, values[index] ?? ""]));
-  });
+  };
+  return z.unknown().transform(read).meta(shape);
 }
 
 type Context = z.core.$RefinementCtx;
@@ -158,6 +204,12 @@ function composite(subject: "Member" | "Map keys" | "Map value", schema: z.ZodTy
   const constraints = schema.meta()?.["constraints"];
   const texts = Array.isArray(constraints) ? constraints.join(", ") : "";
   return `${subject} must satisfy constraint: [${texts}]`;
+}
+
+/** The bounds that are given. */
+function definedOf<T extends object>(bounds: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  const given = Object.entries(bounds).filter(([, bound]) => bound !== undefined);
+  return Object.fromEntries(given) as { [K in keyof T]?: NonNullable<T[K]> };
 }
 
 function withoutNulls(raw: unknown): unknown {

@@ -36,11 +36,18 @@ export interface Admission {
 /** Managed connectors that open the endpoint; a microVM with none of them takes no traffic. */
 const HTTP_CONNECTORS = new Set(["HTTP_INGRESS", "ALL_INGRESS"]);
 
-/** Admits or refuses a request. `refusedPorts` are treated as closed whatever the token grants. */
+export interface AdmissionRules {
+  /** Treated as closed whatever the token grants. */
+  readonly refusedPorts: ReadonlySet<number>;
+  /** That endpoint names end in. */
+  readonly domains: readonly string[];
+}
+
+/** Admits or refuses a request. */
 export async function admit(
   deps: AdmissionDeps,
   request: AdmissionRequest,
-  refusedPorts: ReadonlySet<number>,
+  { refusedPorts, domains }: AdmissionRules,
 ): Promise<Admission | Refusal> {
   const token = request.token ?? request.subprotocols.token;
   if (token === undefined) return REFUSALS.missingAuthentication;
@@ -51,7 +58,7 @@ export async function admit(
   // Looked up by the token alone and then compared with the host, so that an unknown host and a host of another
   // microVM take the same path.
   const record = await deps.traffic.findById(claims.microvmId);
-  if (record === undefined || !isMeant(record, parseRequestHost(request.authority))) {
+  if (record === undefined || !isMeant(record, parseRequestHost(request.authority, domains))) {
     return REFUSALS.tokenFailed;
   }
   if (!takesTraffic(record)) return REFUSALS.tokenFailed;

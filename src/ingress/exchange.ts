@@ -6,6 +6,10 @@ import type { ClientUpstreams } from "./upstreams.ts";
 
 export interface Exchange {
   readonly requestId: string;
+  /** `1.1` or `2`; what the client spoke. */
+  readonly httpVersion: string;
+  /** Address of the peer; undefined once it is gone. */
+  readonly clientAddress: string | undefined;
   readonly method: string;
   /** Origin-form, or `*`. */
   readonly target: string;

@@ -43,6 +43,8 @@ export function readHttp1Exchange(input: Http1ExchangeInput): Exchange | undefin
   if (upgrade !== undefined && framing.kind !== "none") return undefined;
   return {
     requestId: randomUUID(),
+    httpVersion: request.httpVersion,
+    clientAddress: request.socket.remoteAddress,
     method: request.method ?? "",
     target,
     authority: request.headers.host,

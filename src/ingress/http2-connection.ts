@@ -52,8 +52,11 @@ export class Http2Connection {
   readonly #control = new Allowance(1000, 100);
   #exchanges = 0;
 
+  readonly #clientAddress: string | undefined;
+
   constructor(socket: TLSSocket, limits: Http2Limits, carry: Carry) {
     this.#carry = carry;
+    this.#clientAddress = socket.remoteAddress;
     const session = performServerHandshake(socket, sessionOptions(limits));
     this.#session = session;
     const preface = setTimeout(() => session.destroy(), limits.prefaceTimeoutMs);
@@ -102,7 +105,10 @@ export class Http2Connection {
     });
     if (this.#exchanges >= MAX_STREAMS + MAX_ABANDONED) return this.#calm();
     const upstreams = this.#upstreams;
-    const exchange = readHttp2Exchange({ stream, raw, upstreams, signal: left.signal });
+    const clientAddress = this.#clientAddress;
+    const exchange = readHttp2Exchange({
+      ...{ stream, raw, upstreams, signal: left.signal, clientAddress },
+    });
     if ("kind" in exchange) return refuseStream(stream, exchange);
     this.#exchanges += 1;
     void this.#carry(exchange).finally(() => (this.#exchanges -= 1));

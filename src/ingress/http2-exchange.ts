@@ -21,6 +21,7 @@ export interface Http2ExchangeInput {
   readonly raw: RawHeaders;
   readonly upstreams: ClientUpstreams;
   readonly signal: AbortSignal;
+  readonly clientAddress: string | undefined;
 }
 
 /** A `Host` that repeats `:authority` says nothing new; the hand-shake of a WebSocket is ours on this side (RFC 8441, 5). */
@@ -50,6 +51,8 @@ export function readHttp2Exchange(input: Http2ExchangeInput): Exchange | Refusal
   if (isConnect && (framing.kind !== "none" || stream.endAfterHeaders)) return REFUSALS.badRequest;
   return {
     requestId: randomUUID(),
+    httpVersion: "2",
+    clientAddress: input.clientAddress,
     // Towards the application a WebSocket is an upgrade of HTTP/1.1.
     method: isConnect ? "GET" : request.method,
     target: request.path,

@@ -11,6 +11,8 @@ export interface Refusal {
   readonly body: string;
   /** Value of `x-aws-proxy-error`; null where the original is not known to send it. */
   readonly proxyError: string | null;
+  /** After how long the same request may pass; absent where waiting does not help. */
+  readonly retryAfterSeconds?: number;
 }
 
 const refusal = (status: number, body: string, proxyError: string | null): Refusal => ({
@@ -38,10 +40,13 @@ export function invalidPort(given: string): Refusal {
 }
 
 /**
- * The refusal for a failure to reach the microVM. All are 502: clients in the field retry those for half a minute
- * after a launch or a wake-up, and nothing else.
+ * The refusal for a failure to reach the microVM: 502, which clients in the field retry for half a minute after a
+ * launch or a wake-up; 503 for a request that could have passed had it waited longer, which the original does not do.
  */
 export function refusalFor(error: unknown): Refusal {
+  const retryAfterSeconds = isServiceError(error) ? error.details.retryAfterSeconds : undefined;
+  if (typeof retryAfterSeconds === "number")
+    return { ...refusal(503, "", "MICROVM_CONNECT_FAILED"), retryAfterSeconds };
   const isExpected = (
     [
       "NOT_FOUND",
@@ -58,7 +63,8 @@ export function refusalFor(error: unknown): Refusal {
 }
 
 /** The status line and fields of the refusal. */
-export function refusalHead({ status, body, proxyError }: Refusal, requestId: string) {
+export function refusalHead(refused: Refusal, requestId: string) {
+  const { status, body, proxyError, retryAfterSeconds } = refused;
   const fields = [
     ...["content-type", "text/plain"],
     ...["content-length", String(Buffer.byteLength(body))],
@@ -66,6 +72,7 @@ export function refusalHead({ status, body, proxyError }: Refusal, requestId: st
     ...[REQUEST_ID_HEADER, requestId],
   ];
   if (proxyError !== null) fields.push("x-aws-proxy-error", proxyError);
+  if (retryAfterSeconds !== undefined) fields.push("retry-after", String(retryAfterSeconds));
   return { status, message: STATUS_CODES[status] ?? "", fields, isEmpty: body === "" };
 }
 

@@ -3,7 +3,7 @@
 import { isServiceError } from "../errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Traffic } from "../microvms/traffic.ts";
-import { admit, type Admission } from "./admission.ts";
+import { admit, type Admission, type AdmissionRules } from "./admission.ts";
 import type { Exchange } from "./exchange.ts";
 import { forward } from "./forward.ts";
 import { fieldValues } from "./headers.ts";
@@ -15,18 +15,35 @@ export interface ServeDeps {
   readonly traffic: Pick<Traffic, "findById" | "open">;
   readonly tokens: Pick<Tokens, "open">;
   readonly log: Log;
+  /** Told of every exchange that is over. */
+  readonly observe?: (fact: ExchangeFact) => void;
 }
 
-export interface ServeOptions {
-  /** Guest ports that look closed whatever the token grants. */
-  readonly refusedPorts: ReadonlySet<number>;
+/** One exchange, once it is over. */
+export interface ExchangeFact {
+  /** What the client was told; undefined when it left before. */
+  readonly status: number | undefined;
+  readonly httpVersion: string;
+  /** `x-aws-proxy-error` of a refusal, null for one without; undefined when the application answered. */
+  readonly proxyError: string | null | undefined;
+  /** Body bytes. */
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  /** Wait for a start or a wake-up; undefined when it got no further. */
+  readonly waitedMs: number | undefined;
+}
+
+export interface ServeOptions extends AdmissionRules {
   readonly connectTimeoutMs: number;
+  /** Whether every exchange is logged at `info` instead of `debug`. */
+  readonly hasAccessLog: boolean;
 }
 
 /** Facts for the access log, filled in as they become known. */
 interface Account {
   admission?: Admission;
   waitedMs?: number;
+  refused?: Refusal;
 }
 
 /** Carries one exchange to its end, whatever that is. Does not reject. */
@@ -40,17 +57,17 @@ export async function serve(
   const account: Account = {};
   try {
     const refused = await answer(deps, options, exchange, account);
-    if (refused !== undefined && !signal.aborted) await refuse(exchange, refused);
+    if (refused !== undefined && !signal.aborted) await refuse(exchange, refused, account);
   } catch (error) {
     // Cut on one side: what the other has received so far must not look complete.
     if (!signal.aborted && !isServiceError(error, "GUEST_UNREACHABLE")) {
       deps.log.error("Request failed", { requestId: exchange.requestId, error });
     }
     if (response.status !== undefined || signal.aborted) response.cut(cutCode(error));
-    else await refuse(exchange, REFUSALS.internal);
+    else await refuse(exchange, REFUSALS.internal, account);
   }
   exchange.discardRest();
-  writeAccessLog(deps.log, exchange, account, performance.now() - startedAt);
+  tell(deps, options, { exchange, account, durationMs: performance.now() - startedAt });
 }
 
 async function answer(
@@ -69,7 +86,7 @@ async function answer(
       port: headerOf(exchange, "x-aws-proxy-port"),
       subprotocols,
     },
-    options.refusedPorts,
+    options,
   );
   if (admission.kind === "refused") return admission;
   account.admission = admission;
@@ -108,8 +125,9 @@ function cutCode(error: unknown): number | undefined {
   return typeof code === "number" && code !== 0 ? code : undefined;
 }
 
-async function refuse(exchange: Exchange, refused: Refusal): Promise<void> {
+async function refuse(exchange: Exchange, refused: Refusal, account: Account): Promise<void> {
   const { response } = exchange;
+  account.refused = refused;
   const over = new Promise<void>((resolve) => {
     if (response.body.writableFinished || response.body.destroyed) resolve();
     response.body.once("finish", resolve);
@@ -119,18 +137,39 @@ async function refuse(exchange: Exchange, refused: Refusal): Promise<void> {
   await over;
 }
 
-function writeAccessLog(log: Log, exchange: Exchange, account: Account, durationMs: number): void {
-  const { method, response, requestId, traffic, signal } = exchange;
-  log.debug("Request", {
+interface Ended {
+  readonly exchange: Exchange;
+  readonly account: Account;
+  readonly durationMs: number;
+}
+
+/** To the observer and to the access log, which has neither tokens nor paths: both may hold secrets. */
+function tell(
+  deps: ServeDeps,
+  options: ServeOptions,
+  { exchange, account, durationMs }: Ended,
+): void {
+  const { method, response, requestId, traffic, signal, httpVersion, clientAddress } = exchange;
+  const { admission, waitedMs, refused } = account;
+  const { status } = response;
+  deps.observe?.({
+    ...{ status, httpVersion, waitedMs, proxyError: refused?.proxyError },
+    ...{ bytesReceived: traffic.received, bytesSent: traffic.sent },
+  });
+  const level = options.hasAccessLog ? "info" : "debug";
+  deps.log[level]("Request", {
     requestId,
-    microvmId: account.admission?.microvmId,
-    port: account.admission?.port,
+    clientAddress,
+    microvmId: admission?.microvmId,
+    port: admission?.port,
     method,
-    status: response.status,
+    httpVersion,
+    status,
+    proxyError: refused?.proxyError,
     clientLeft: signal.aborted,
     bytesReceived: traffic.received,
     bytesSent: traffic.sent,
-    waitedMs: account.waitedMs,
+    waitedMs,
     durationMs: Math.round(durationMs * 10) / 10,
   });
 }

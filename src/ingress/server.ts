@@ -21,10 +21,14 @@ export interface IngressOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** Guest ports that look closed whatever the token grants; the agent's own unless given. */
   readonly guestPortsRefused?: readonly number[];
+  /** Domain that endpoint names end in, beside `localhost`. */
+  readonly domain?: string;
   /** How long a connect to the application may take. */
   readonly connectTimeoutMs?: number;
   /** How long a client may take to send a request's header. */
   readonly headersTimeoutMs?: number;
+  /** Whether every request is logged at `info` instead of `debug`. */
+  readonly hasAccessLog?: boolean;
   /** How long requests in flight may go on when the ingress is disposed. */
   readonly shutdownGraceMs?: number;
 }
@@ -32,6 +36,8 @@ export interface IngressOptions {
 /** Disposing stops accepting, lets requests in flight end for a while, then cuts them. */
 export interface Ingress extends AsyncDisposable {
   readonly address: { readonly host: string; readonly port: number };
+  /** Client connections that are open now. */
+  countConnections(): number;
 }
 
 const CONNECT_TIMEOUT_MS = 5000;
@@ -56,7 +62,9 @@ interface OpenConnection {
 export async function createIngress(deps: IngressDeps, options: IngressOptions): Promise<Ingress> {
   const serveOptions: ServeOptions = {
     refusedPorts: new Set(options.guestPortsRefused ?? [AGENT_PORT]),
+    domains: [...new Set(["localhost", ...(options.domain === undefined ? [] : [options.domain])])],
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+    hasAccessLog: options.hasAccessLog ?? false,
   };
   const headersTimeoutMs = options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS;
   const limits = { keepAliveMs: KEEP_ALIVE_MS, headerBytes: MAX_HEADER_BYTES };
@@ -84,6 +92,7 @@ export async function createIngress(deps: IngressDeps, options: IngressOptions):
   deps.log.info("Ingress listens", address);
   return {
     address,
+    countConnections: () => sockets.size,
     async [Symbol.asyncDispose]() {
       clearInterval(renewal);
       const graceMs = options.shutdownGraceMs ?? SHUTDOWN_GRACE_MS;

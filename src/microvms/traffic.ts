@@ -13,8 +13,8 @@ import type { MicrovmStore } from "../store/store.ts";
 import type { LiveMicrovm, LiveMicrovms, LiveVmm } from "./live.ts";
 import type { MicrovmRecord } from "./records.ts";
 
-/** Longest wait for a start or a wake-up. */
-export const TRAFFIC_WAIT_MS = 30_000;
+/** Who was turned away because it took too long or too many waited may come again after this. */
+const RETRY_AFTER_SECONDS = 2;
 /** Requests that may wait for one microVM, and for all of them. */
 export const MAX_WAITERS_PER_MICROVM = 256;
 export const MAX_WAITERS = 4096;
@@ -33,8 +33,9 @@ export interface Traffic {
   findByEndpoint(endpointId: string): Promise<MicrovmRecord | undefined>;
   findById(microvmId: string): Promise<MicrovmRecord | undefined>;
   /**
-   * Waits until the microVM runs, waking it when its policy allows, at most `TRAFFIC_WAIT_MS`. One wake-up however many wait.
-   * Rejects NOT_FOUND (terminated), CONFLICT (suspended, no auto-resume), VMM_FAILED (wake-up failed), NO_CAPACITY (too many wait).
+   * Waits until the microVM runs, waking it when its policy allows, at most `waitMs`. One wake-up however many wait.
+   * Rejects NOT_FOUND (terminated), CONFLICT (suspended, no auto-resume), VMM_FAILED (wake-up failed), and with
+   * `details.retryAfterSeconds` VMM_FAILED (waited too long) and NO_CAPACITY (too many wait).
    */
   open(microvmId: string, signal: AbortSignal): Promise<TrafficLease>;
 }
@@ -51,6 +52,8 @@ export interface TrafficDeps {
   readonly live: LiveMicrovms;
   readonly microvms: Pick<MicrovmStore, "get" | "findByEndpoint" | "amend">;
   readonly clock: Clock;
+  /** Longest wait for a start or a wake-up. */
+  readonly waitMs: number;
   /** The last lease of a microVM ended. */
   readonly onQuiet: (microvmId: string) => void;
 }
@@ -120,7 +123,8 @@ export function createTraffic(deps: TrafficDeps): TrafficGate {
     const queue = queues.get(microvmId) ?? new Set<Waiter>();
     if (queue.size >= MAX_WAITERS_PER_MICROVM || waiterCount >= MAX_WAITERS) {
       const message = `Too many requests wait for microvm "${microvmId}"`;
-      return Promise.reject(new ServiceError("NO_CAPACITY", message));
+      const details = { retryAfterSeconds: RETRY_AFTER_SECONDS };
+      return Promise.reject(new ServiceError("NO_CAPACITY", message, { details }));
     }
     const { promise, resolve, reject } = Promise.withResolvers<TrafficLease>();
     const waiter = { since: deps.clock.now(), resolve, reject };
@@ -134,7 +138,9 @@ export function createTraffic(deps: TrafficDeps): TrafficGate {
     };
     const onAbort = () => leave(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
-    const timer = deps.clock.setTimer(TRAFFIC_WAIT_MS, () => leave(waitedTooLong(microvmId)));
+    const timer = deps.clock.setTimer(deps.waitMs, () =>
+      leave(waitedTooLong(microvmId, deps.waitMs)),
+    );
     changed(microvmId);
     return promise.finally(() => {
       timer[Symbol.dispose]();
@@ -225,10 +231,10 @@ function leaseOf(
   };
 }
 
-function waitedTooLong(microvmId: string): ServiceError {
+function waitedTooLong(microvmId: string, waitMs: number): ServiceError {
   return new ServiceError(
     "VMM_FAILED",
-    `Cannot reach microvm "${microvmId}": it did not run within ${TRAFFIC_WAIT_MS / 1000} s`,
-    { details: { timedOut: true } },
+    `Cannot reach microvm "${microvmId}": it did not run within ${waitMs / 1000} s`,
+    { details: { retryAfterSeconds: RETRY_AFTER_SECONDS } },
   );
 }

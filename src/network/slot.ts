@@ -42,4 +42,6 @@ export interface SlotPool extends AsyncDisposable {
   adopt(index: number): Promise<Slot | undefined>;
   /** Removes every empty slot of this data directory that is neither leased nor adopted. Call once at start, after `adopt`. */
   reclaim(): Promise<void>;
+  /** Slots in use, and slots ready or in the making. */
+  usage(): { readonly leased: number; readonly ready: number };
 }

@@ -123,6 +123,10 @@ class NamespaceSlotPool implements SlotPool {
     this.#refill();
   }
 
+  usage(): { leased: number; ready: number } {
+    return { leased: this.#leased.size, ready: this.#stock.size };
+  }
+
   async lease(egress: EgressPolicy, signal: AbortSignal): Promise<Slot> {
     const plan = await this.#take(signal);
     this.#leased.set(plan.slot.index, plan);

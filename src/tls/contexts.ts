@@ -20,6 +20,8 @@ export interface TlsContextsDeps {
   readonly authority: Pick<Authority, "issue">;
   /** Epoch ms. */
   readonly now: () => number;
+  /** The owner's certificate, for all names that the local authority cannot vouch for. */
+  readonly own?: { context(): SecureContext };
 }
 
 interface Entry {
@@ -31,6 +33,7 @@ interface Entry {
 const MAX_REGIONS = 32;
 const RENEWAL_MS = SERVER_CERTIFICATE_LIFETIME_MS / 3;
 const ENDPOINT_NAME = /^[^.]+\.lambda-microvm\.(?<region>[a-z0-9-]{1,32})\.localhost$/;
+const LOCAL_NAME = /(^|\.)localhost$/;
 
 /** Certificates for the endpoint names of every region, `defaultRegion` for all other names. */
 export function createTlsContexts(deps: TlsContextsDeps, defaultRegion: string): TlsContexts {
@@ -55,8 +58,10 @@ export function createTlsContexts(deps: TlsContextsDeps, defaultRegion: string):
 
   return {
     defaultCredentials: () => forDefault().credentials,
-    forServerName(name) {
-      const region = ENDPOINT_NAME.exec(name.toLowerCase())?.groups?.region;
+    forServerName(given) {
+      const name = given.toLowerCase();
+      if (deps.own !== undefined && !LOCAL_NAME.test(name)) return deps.own.context();
+      const region = ENDPOINT_NAME.exec(name)?.groups?.region;
       const entry =
         region === undefined || region === defaultRegion ? forDefault() : forRegion(region);
       return entry.context;

@@ -100,6 +100,18 @@ describe("the walkthrough with the AWS SDK for JavaScript", { timeout: 600_000 }
     last = now;
   });
 
+  test("the metrics tell of what it has been through", async () => {
+    const response = await fetch(`${service.service.environment["AWS_ENDPOINT_URL"]}/metrics`);
+    const text = await response.text();
+    const value = (name: string) => Number(new RegExp(`^${name} (.*)$`, "m").exec(text)?.[1]);
+    assert.equal(value("torpor_microvm_launch_seconds_count"), 1);
+    assert.equal(value("torpor_microvm_suspend_seconds_count"), 3);
+    assert.equal(value("torpor_microvm_resume_seconds_count"), 3);
+    assert.equal(value('torpor_microvms\\{state="RUNNING"\\}'), 1);
+    assert.ok(value("torpor_suspend_written_bytes_total") > 100_000);
+    assert.equal(value('torpor_build_seconds_count\\{outcome="success"\\}'), 1);
+  });
+
   test("terminated it is gone, and stays visible as such", async () => {
     const { clients } = service;
     await clients.microvms.send(new TerminateMicrovmCommand({ microvmIdentifier: microvm.id }));

@@ -22,6 +22,14 @@ export interface RouteDeps {
   readonly cursorKey: Uint8Array;
   readonly ingressAuthority: IngressAuthority;
   readonly clock: Pick<Clock, "now">;
+  /** Told of every operation that was asked for, with its status. */
+  readonly observe?: (fact: OperationFact) => void;
+}
+
+export interface OperationFact {
+  readonly operation: string;
+  readonly status: number;
+  readonly durationMs: number;
 }
 
 export interface Route {

@@ -12,6 +12,7 @@ import type { Config } from "../../config.ts";
 import { hasErrorCode, ServiceError } from "../../errors.ts";
 import { createGuestClient } from "../../guest/client.ts";
 import { createLocalHost } from "../../host/local-host.ts";
+import { endpointAuthority } from "../../ingress/hostname.ts";
 import { createIngress } from "../../ingress/server.ts";
 import { checkManagedBases } from "../../images/managed.ts";
 import { findAccessKeys } from "../../keys/access-keys.ts";
@@ -21,16 +22,24 @@ import { openRootKey } from "../../keys/root-key.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLog, type Log } from "../../lib/log.ts";
 import { dataPaths } from "../../lib/paths.ts";
+import { observeHost } from "../../metrics/host-metrics.ts";
+import { createInstruments } from "../../metrics/metrics.ts";
+import { createMicrovmMetrics } from "../../metrics/microvm-metrics.ts";
+import { observeExchanges, observeOperations } from "../../metrics/observers.ts";
+import { createProbes } from "../../metrics/probes.ts";
+import { observeMicrovms } from "../../microvms/live.ts";
 import { createSlotPool } from "../../network/slots.ts";
 import { locateAssets } from "../../setup/assets.ts";
 import { openSqliteStore } from "../../store/sqlite.ts";
 import { openAuthority } from "../../tls/authority.ts";
 import { createTlsContexts } from "../../tls/contexts.ts";
+import { openOwnCertificate } from "../../tls/own-certificate.ts";
 import { createTokens } from "../../tokens/jwe-tokens.ts";
 import { openTokenKeys } from "../../tokens/keys.ts";
 import { createMemoryPool } from "../../vmm/memory-pool.ts";
 import { createQemuDriver, readQemuVersion } from "../../vmm/qemu/driver.ts";
 import { chooseAccelerator } from "../../vmm/qemu/probe.ts";
+import packageJson from "../../../package.json" with { type: "json" };
 import { parseArguments } from "../arguments.ts";
 import { TORPOR } from "../program.ts";
 import { forgetAddresses, publishAddresses } from "../service-file.ts";
@@ -101,7 +110,8 @@ async function startService(
   );
   const vmmsDir = runtimeDirectory(config.dataDir);
   acquired.defer(() => removeIfEmpty(vmmsDir));
-  const host = acquired.use(
+  const instruments = createInstruments(packageJson.version);
+  const localHost = acquired.use(
     createLocalHost({
       ...{ driver, slots, log, connectGuest: createGuestClient },
       ...{ artifacts: artifacts.reader, locateAssets: () => locateAssets(config.dataDir) },
@@ -110,13 +120,23 @@ async function startService(
       containersDir: paths.containers,
     }),
   );
-  const domain = acquired.use(createDomain({ store, host, clock, log, config }));
+  const host = observeHost(instruments, localHost);
+  const microvmMetrics = createMicrovmMetrics(instruments, now);
+  const microvms = observeMicrovms(store.microvms, microvmMetrics.written);
+  const domain = acquired.use(
+    createDomain({ store: { ...store, microvms }, host, clock, log, config }),
+  );
+  for (const record of await store.microvms.listLive()) microvmMetrics.found(record);
   await domain.start(signal);
-  const tls = createTlsContexts({ authority, now }, config.region);
+  const own = config.tls && acquired.use(await openOwnCertificate({ log, now }, config.tls));
+  const tls = createTlsContexts({ authority, now, ...(own && { own }) }, config.region);
   const ingress = acquired.use(
     await createIngress(
-      { traffic: domain.traffic, tokens, tls, log },
-      { listen: config.ingressListen },
+      { traffic: domain.traffic, tokens, tls, log, observe: observeExchanges(instruments) },
+      {
+        ...{ listen: config.ingressListen, domain: config.ingress.domain },
+        hasAccessLog: config.ingress.accessLog,
+      },
     ),
   );
   const api = acquired.use(
@@ -129,8 +149,16 @@ async function startService(
         }),
         findKey,
         s3: createS3Handler({ artifacts: artifacts.store, findKey, clock, log }),
-        ingressAuthority: (region) => `lambda-microvm.${region}.localhost:${ingress.address.port}`,
+        ingressAuthority: endpointAuthority(
+          config.ingress.domain,
+          config.ingress.publicPort ?? ingress.address.port,
+        ),
         cursorKey: await openCursorKey(paths.keys),
+        observe: observeOperations(instruments),
+        probes: createProbes({
+          ...{ instruments, slots, dataDir: config.dataDir, allow: config.metrics.allow },
+          ...{ stopping: signal, countConnections: () => ingress.countConnections() },
+        }),
       },
       { listen: config.listen },
     ),

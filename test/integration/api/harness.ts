@@ -7,6 +7,8 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { text } from "node:stream/consumers";
 import { LambdaMicrovmsClient } from "@aws-sdk/client-lambda-microvms";
 import { STSClient } from "@aws-sdk/client-sts";
+import type { Probes } from "../../../src/api/routes/probes.ts";
+import type { OperationFact } from "../../../src/api/routes/route.ts";
 import type { RateLimiter } from "../../../src/api/rate-limit.ts";
 import type { ApiLimits, ApiServer } from "../../../src/api/server.ts";
 import { createApiServer } from "../../../src/api/server.ts";
@@ -47,6 +49,8 @@ export interface HarnessOptions {
   readonly images?: Partial<ImageOperations>;
   readonly connectors?: ConnectorOperations;
   readonly rates?: RateLimiter;
+  readonly probes?: Probes;
+  readonly observe?: (fact: OperationFact) => void;
   readonly limits?: Partial<ApiLimits>;
 }
 
@@ -72,6 +76,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       images: { ...fakeImages(calls), ...options.images },
       connectors: options.connectors ?? noConnectors(),
       ...(options.rates && { rates: options.rates }),
+      ...(options.probes && { probes: options.probes }),
+      ...(options.observe && { observe: options.observe }),
       tokens: {
         async mint(claims) {
           minted.push(claims);

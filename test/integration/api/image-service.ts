@@ -42,6 +42,7 @@ export async function setUp(quotas: Partial<DomainDeps["config"]["quotas"]> = {}
   const host = createFakeHost();
   const config = {
     terminatedRetentionHours: 24,
+    ingress: { waitSeconds: 30 },
     quotas: { images: 2, versionsPerImage: 3, memoryMiB: 409_600, networkConnectors: 1, ...quotas },
   };
   const domain = acquired.use(

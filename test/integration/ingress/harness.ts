@@ -10,11 +10,12 @@ import path from "node:path";
 import { text } from "node:stream/consumers";
 import { connect, type TLSSocket } from "node:tls";
 import { createIngress, type Ingress, type IngressOptions } from "../../../src/ingress/server.ts";
+import type { ServeDeps } from "../../../src/ingress/serve.ts";
 import { createLog, type Log } from "../../../src/lib/log.ts";
 import type { MicrovmRecord } from "../../../src/microvms/records.ts";
 import type { Traffic, TrafficLease } from "../../../src/microvms/traffic.ts";
 import { openAuthority } from "../../../src/tls/authority.ts";
-import { createTlsContexts } from "../../../src/tls/contexts.ts";
+import { createTlsContexts, type TlsContextsDeps } from "../../../src/tls/contexts.ts";
 import { createTokens } from "../../../src/tokens/jwe-tokens.ts";
 import { openTokenKeys } from "../../../src/tokens/keys.ts";
 import type { PortGrant, Tokens } from "../../../src/tokens/tokens.ts";
@@ -115,9 +116,16 @@ export interface Harness extends AsyncDisposable {
 
 export interface HarnessOptions extends Partial<IngressOptions> {
   readonly app?: RequestListener;
+  readonly observe?: ServeDeps["observe"];
+  readonly own?: TlsContextsDeps["own"];
 }
 
-export async function startHarness({ app, ...options }: HarnessOptions = {}): Promise<Harness> {
+export async function startHarness({
+  app,
+  observe,
+  own,
+  ...options
+}: HarnessOptions = {}): Promise<Harness> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(path.join(tmpdir(), "torpor-ingress-"));
   stack.defer(() => rm(directory, { recursive: true }));
@@ -126,7 +134,7 @@ export async function startHarness({ app, ...options }: HarnessOptions = {}): Pr
   const log: Log = createLog("debug", (line) => logLines.push(line));
   const deps = { now: () => clock.now, log };
   const authority = await openAuthority(deps, path.join(directory, "keys"));
-  const tls = createTlsContexts({ authority, now: deps.now }, REGION);
+  const tls = createTlsContexts({ authority, now: deps.now, ...(own && { own }) }, REGION);
   const keys = await openTokenKeys(deps, path.join(directory, "keys"));
   const tokens = createTokens({ keys, now: deps.now });
   const traffic = new FakeTraffic();
@@ -136,7 +144,7 @@ export async function startHarness({ app, ...options }: HarnessOptions = {}): Pr
   const listenOn = { host: "127.0.0.1", port: 0 };
   const ingress = stack.use(
     await createIngress(
-      { traffic, tokens, tls, log },
+      { traffic, tokens, tls, log, ...(observe && { observe }) },
       { listen: listenOn, shutdownGraceMs: 200, ...options },
     ),
   );

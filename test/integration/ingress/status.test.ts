@@ -179,6 +179,17 @@ test("a microVM that cannot take the request gets an empty 502", async () => {
   }
 });
 
+test("a request that has waited long enough gets 503 and is told when to come back", async () => {
+  const details = { retryAfterSeconds: 2 };
+  for (const code of ["VMM_FAILED", "NO_CAPACITY"] as const) {
+    const error = new ServiceError(code, "Waited", { details });
+    harness.traffic.beforeOpen = () => Promise.reject(error);
+    const reply = await withToken();
+    assertRefused(reply, 503, "", "MICROVM_CONNECT_FAILED");
+    assert.equal(reply.headers["retry-after"], "2");
+  }
+});
+
 test("a VMM that goes away while the application is being reached gets 502", async () => {
   await using own = await startHarness({ app: () => undefined });
   const reply = fetchOnce(own, { headers: await own.credentials() });

@@ -73,6 +73,7 @@ export async function setUp(
       log: silentLog(),
       config: {
         terminatedRetentionHours: 24,
+        ingress: { waitSeconds: 30 },
         quotas: { ...QUOTAS, memoryMiB: options.memoryMiB ?? 409_600, networkConnectors: 2 },
       },
     });

@@ -65,7 +65,10 @@ async function decide(
     subprotocols: NO_SUBPROTOCOLS,
     ...request,
   };
-  return admit({ traffic, tokens }, whole, new Set([1023]));
+  return admit({ traffic, tokens }, whole, {
+    refusedPorts: new Set([1023]),
+    domains: ["localhost"],
+  });
 }
 
 test("admit passes a good token for the host's microVM to the default port", async () => {

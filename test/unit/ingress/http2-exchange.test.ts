@@ -19,6 +19,7 @@ function read(...fields: string[]) {
     raw: [...REQUEST, ...fields],
     upstreams: {} as never,
     signal: new AbortController().signal,
+    clientAddress: "127.0.0.1",
   });
 }
 

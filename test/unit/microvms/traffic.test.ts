@@ -3,16 +3,13 @@ import { describe, test } from "node:test";
 import { ServiceError } from "../../../src/errors.ts";
 import { createLiveMicrovms, dropVmm, newLiveVmm } from "../../../src/microvms/live.ts";
 import type { IdlePolicy, MicrovmRecord } from "../../../src/microvms/records.ts";
-import {
-  createTraffic,
-  MAX_WAITERS_PER_MICROVM,
-  TRAFFIC_WAIT_MS,
-} from "../../../src/microvms/traffic.ts";
+import { createTraffic, MAX_WAITERS_PER_MICROVM } from "../../../src/microvms/traffic.ts";
 import type { MicrovmPatch } from "../../../src/store/store.ts";
 import { someMicrovm } from "../../fixtures/domain-records.ts";
 import { createFakeClock } from "../../fixtures/fake-clock.ts";
 
 const never = new AbortController().signal;
+const WAIT_MS = 30_000;
 const turn = () => new Promise(setImmediate);
 const autoResume: IdlePolicy = {
   maxIdleDurationSeconds: 60,
@@ -31,6 +28,7 @@ function setUp(initial: Partial<MicrovmRecord>) {
   const traffic = createTraffic({
     live,
     clock,
+    waitMs: WAIT_MS,
     onQuiet: (microvmId) => quiet.push(microvmId),
     microvms: {
       get: async () => undefined,
@@ -207,9 +205,12 @@ describe("Traffic.open", () => {
 
   test("gives up after the time-out, with no timer left", async () => {
     const { clock, open } = setUp({ state: "PENDING" });
-    const waiting = assert.rejects(open(), { code: "VMM_FAILED", details: { timedOut: true } });
+    const waiting = assert.rejects(open(), {
+      code: "VMM_FAILED",
+      details: { retryAfterSeconds: 2 },
+    });
     await turn();
-    clock.advance(TRAFFIC_WAIT_MS);
+    clock.advance(WAIT_MS);
     await waiting;
     assert.equal(clock.pendingTimers(), 0);
   });
@@ -230,7 +231,7 @@ describe("Traffic.open", () => {
     const { open, start } = setUp({ state: "PENDING" });
     const waiting = Array.from({ length: MAX_WAITERS_PER_MICROVM }, () => open());
     await turn();
-    await assert.rejects(open(), { code: "NO_CAPACITY" });
+    await assert.rejects(open(), { code: "NO_CAPACITY", details: { retryAfterSeconds: 2 } });
     const vmm = start();
     await Promise.all(waiting);
     assert.equal(vmm.leases, MAX_WAITERS_PER_MICROVM);

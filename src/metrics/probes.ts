@@ -1,0 +1,61 @@
+// What programs that watch the service may ask: whether it can do its work, and the text of its metrics.
+
+import { statfs } from "node:fs/promises";
+import { BlockList, isIPv4 } from "node:net";
+import type { Probes } from "../api/routes/probes.ts";
+import { measureCapacity } from "./capacity.ts";
+import type { Instruments } from "./metrics.ts";
+
+export interface ProbesDeps {
+  readonly instruments: Instruments;
+  readonly dataDir: string;
+  /** Who may read metrics, in CIDR notation. */
+  readonly allow: readonly string[];
+  /** Aborts when the service ends. */
+  readonly stopping: AbortSignal;
+  readonly slots: { usage(): { readonly leased: number; readonly ready: number } };
+  readonly countConnections: () => number;
+}
+
+/** Less and neither a suspend nor a build may be expected to succeed. */
+const LEAST_FREE_BYTES = 256 * 1024 * 1024;
+
+/** The probes of a running service. */
+export function createProbes(deps: ProbesDeps): Probes {
+  const { instruments } = deps;
+  const allowed = addressesOf(deps.allow);
+  return {
+    async unready() {
+      const { bsize, bavail } = await statfs(deps.dataDir);
+      const isFull = bavail * bsize < LEAST_FREE_BYTES;
+      return [
+        ...(deps.stopping.aborted ? ["The service is stopping"] : []),
+        ...(isFull ? ["The file system of the data directory is full"] : []),
+      ];
+    },
+    async metrics() {
+      await measureCapacity(instruments, deps.dataDir);
+      const { leased, ready } = deps.slots.usage();
+      instruments.slots.labels("leased").set(leased);
+      instruments.slots.labels("ready").set(ready);
+      instruments.ingressConnections.set(deps.countConnections());
+      const { registry } = instruments;
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
+    mayReadMetrics(peer) {
+      if (peer === undefined) return false;
+      // A socket of both families shows IPv4 addresses as mapped ones.
+      const address = peer.replace(/^::ffff:/i, "");
+      return allowed.check(address, isIPv4(address) ? "ipv4" : "ipv6");
+    },
+  };
+}
+
+function addressesOf(cidrs: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const cidr of cidrs) {
+    const [network = "", prefix = ""] = cidr.split("/");
+    list.addSubnet(network, Number(prefix), isIPv4(network) ? "ipv4" : "ipv6");
+  }
+  return list;
+}
