@@ -1,6 +1,6 @@
 // Images: what is replaced and removed, and how many there may be.
 
-import type { Case } from "../support/cases.ts";
+import type { Case, Step } from "../support/cases.ts";
 import { beginning } from "../support/match.ts";
 import { aFailedUpdate, aMicrovm, anImage, anUpdate, imageIs, theMicrovm } from "./given.ts";
 import { conflict, invalid, noImage, overQuota } from "./refusals.ts";
@@ -32,6 +32,12 @@ const RICH = {
     microvmImageHooks: { ready: "ENABLED", readyTimeoutInSeconds: 3600 },
   },
   environmentVariables: { GREETING: "hello" },
+};
+
+const NOT_REMOVED: Step = {
+  host: "fail",
+  call: "removeImage",
+  failure: { code: "STORAGE_FULL", message: "Cannot remove the files" },
 };
 
 export const IMAGE_CHANGE_CASES: readonly Case[] = [
@@ -124,6 +130,11 @@ export const IMAGE_CHANGE_CASES: readonly Case[] = [
         call: "ListMicrovmImages",
         answer: { items: [imageSummary({ state: "DELETING" })], nextToken: null },
       },
+      {
+        call: "DeleteMicrovmImage",
+        input: flask,
+        answer: { imageIdentifier: FLASK, state: "DELETING" },
+      },
       { host: "release", call: "removeImage" },
       { until: "GetMicrovmImage", input: flask, has: "refused" },
       { call: "GetMicrovmImage", input: flask, refusal: noImage(FLASK) },
@@ -133,6 +144,18 @@ export const IMAGE_CHANGE_CASES: readonly Case[] = [
         refusal: noImage(FLASK),
       },
       { call: "CreateMicrovmImage", input: create, answer: createdImage() },
+    ],
+  },
+  {
+    name: "An image whose files cannot be removed is DELETE_FAILED, and can be deleted again",
+    steps: [
+      ...anImage(),
+      NOT_REMOVED,
+      { call: "DeleteMicrovmImage", input: flask },
+      imageIs("DELETE_FAILED"),
+      { call: "GetMicrovmImage", input: flask, answer: image({ state: "DELETE_FAILED" }) },
+      { call: "DeleteMicrovmImage", input: flask },
+      { until: "GetMicrovmImage", input: flask, has: "refused" },
     ],
   },
   {

@@ -135,6 +135,44 @@ export const LIFETIME_CASES: readonly Case[] = [
     ],
   },
   {
+    name: "A microVM that cannot be started is TERMINATED, saying why",
+    steps: [
+      ...anImage(),
+      {
+        host: "fail",
+        call: "run",
+        failure: { code: "VMM_FAILED", message: "vmm exited before the agent answered" },
+      },
+      aLaunch(),
+      microvmIs("TERMINATED"),
+      terminated({ stateReason: someText }),
+    ],
+  },
+  {
+    name: "A resume hook that does not answer 200 leaves the microVM SUSPENDED",
+    steps: [
+      ...anImage(hooks("resume")),
+      aLaunch(),
+      microvmIs("RUNNING"),
+      { call: "SuspendMicrovm", input: theMicrovm },
+      microvmIs("SUSPENDED"),
+      hookAnswers(500),
+      { call: "ResumeMicrovm", input: theMicrovm, answer: {} },
+      {
+        until: "GetMicrovm",
+        input: theMicrovm,
+        has: [
+          "stateReason",
+          "Resume lifecycle hook returned HTTP status 500. Please check your hook endpoint and application logs for more details.",
+        ],
+      },
+      is({ state: "SUSPENDED", stateReason: someText }),
+      { call: "ResumeMicrovm", input: theMicrovm, answer: {} },
+      microvmIs("RUNNING"),
+      is({}),
+    ],
+  },
+  {
     name: "A suspend hook that does not answer 200 keeps the microVM running",
     steps: [
       ...anImage(hooks("suspend")),

@@ -1,9 +1,31 @@
 // Request rates, where they are enforced.
 
-import type { Case } from "../support/cases.ts";
+import type { Case, Step } from "../support/cases.ts";
 import { aMicrovm, theMicrovm } from "./given.ts";
-import { THROTTLED } from "./refusals.ts";
-import { FLASK, microvm } from "./shapes.ts";
+import { notFound, THROTTLED } from "./refusals.ts";
+import { FLASK, microvm, NO_MICROVM } from "./shapes.ts";
+
+const nobody = { microvmIdentifier: NO_MICROVM };
+const nowhere = notFound(`MicroVM not found: ${NO_MICROVM}`);
+/** Requests a second, and at once, and one that is refused for another reason until there are too many. */
+const DOCUMENTED = [
+  [
+    "RunMicrovm",
+    5,
+    { imageIdentifier: FLASK },
+    notFound(`No active version found for MicroVM image ${FLASK}`),
+  ],
+  ["ResumeMicrovm", 5, nobody, nowhere],
+  ["SuspendMicrovm", 2, nobody, nowhere],
+  ["TerminateMicrovm", 10, nobody, nowhere],
+  ["GetMicrovm", 100, nobody, nowhere],
+  [
+    "CreateMicrovmAuthToken",
+    50,
+    { ...nobody, expirationInMinutes: 5, allowedPorts: [{ port: 80 }] },
+    nowhere,
+  ],
+] as const;
 
 export const THROTTLING_CASES: readonly Case[] = [
   {
@@ -21,6 +43,14 @@ export const THROTTLING_CASES: readonly Case[] = [
     ],
   },
   {
+    name: "Rates are the documented ones unless set otherwise",
+    service: { quotas: { enforceRates: true } },
+    steps: DOCUMENTED.flatMap(([call, rate, input, refusal]) => [
+      ...Array<Step>(rate).fill({ call, input, refusal }),
+      { call, input, refusal: THROTTLED },
+    ]),
+  },
+  {
     name: "Rates are counted before a request is looked into, for each account and operation apart",
     service: { quotas: { enforceRates: true, rates: { SuspendMicrovm: 1 } } },
     steps: [
@@ -28,7 +58,7 @@ export const THROTTLING_CASES: readonly Case[] = [
       { call: "SuspendMicrovm", input: theMicrovm, answer: {} },
       {
         call: "SuspendMicrovm",
-        input: { microvmIdentifier: "microvm-0f0e0d0c-0b0a-3908-8706-050403020100" },
+        input: nobody,
         refusal: THROTTLED,
       },
       {

@@ -15,6 +15,7 @@ import {
 import { conflict, invalid, noImage, notFound, noVersion } from "./refusals.ts";
 import {
   ABSENT,
+  build,
   FLASK,
   hourOf,
   image,
@@ -52,6 +53,11 @@ export const VERSION_CASES: readonly Case[] = [
           status: "INACTIVE",
           versionStateTimeBucket: hourOf("IN_PROGRESS"),
         }),
+      },
+      {
+        call: "ListMicrovmImageBuilds",
+        input: first,
+        answer: { items: [build({ buildState: "IN_PROGRESS" })], nextToken: null },
       },
       {
         call: "RunMicrovm",
@@ -193,6 +199,27 @@ export const VERSION_CASES: readonly Case[] = [
       { host: "release", call: "removeImage" },
       imageIs("UPDATED"),
       { call: "GetMicrovmImageVersion", input: first, refusal: noVersion(FLASK, "1.0") },
+    ],
+  },
+  {
+    name: "A version whose files cannot be removed is DELETE_FAILED, and can be deleted again",
+    steps: [
+      ...anImage(),
+      ...anUpdate(),
+      {
+        host: "fail",
+        call: "removeImage",
+        failure: { code: "STORAGE_FULL", message: "Cannot remove the files" },
+      },
+      { call: "DeleteMicrovmImageVersion", input: first },
+      { until: "GetMicrovmImageVersion", input: first, has: ["state", "DELETE_FAILED"] },
+      imageIs("UPDATED"),
+      {
+        call: "DeleteMicrovmImageVersion",
+        input: first,
+        answer: { ...first, state: "DELETING" },
+      },
+      { until: "GetMicrovmImageVersion", input: first, has: "refused" },
     ],
   },
   {

@@ -14,7 +14,7 @@ import { type ServiceUnderTest, startService } from "./service.ts";
 
 const KEYS = { root: KEY, other: OTHER_KEY } as const;
 /** Longest wait for what the service does by itself. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 interface Play {
   readonly service: ServiceUnderTest;
