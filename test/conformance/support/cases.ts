@@ -27,7 +27,7 @@ export interface CallStep {
   /** Of a success: its status is the operation's own. Left out, any success will do. */
   readonly answer?: Expected;
   readonly refusal?: Refusal;
-  /** Body of a protocol other than JSON. */
+  /** Body of a protocol other than JSON; `answer` is then what the client makes of it. */
   readonly text?: RegExp;
   /** Names for `<name>`, each with the path of the member it stands for. */
   readonly keep?: Readonly<Record<string, string>>;

@@ -2,7 +2,7 @@
 // them, with a host that has no machines.
 
 import { randomUUID, webcrypto } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtempDisposable } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createRateLimiter } from "../../../src/api/rate-limit.ts";
@@ -52,26 +52,18 @@ export async function startService(
   settings: ServiceSettings,
   { isRestarted }: { isRestarted: boolean },
 ): Promise<ServiceUnderTest> {
-  const directory = isRestarted ? await mkdtemp(path.join(tmpdir(), "torpor-conformance-")) : null;
-  const world = {
-    host: createFakeHost(),
-    clock: createPassingClock(),
-    config: loadConfig(undefined, settings),
-    file: directory === null ? ":memory:" : path.join(directory, "store.db"),
-    tokenKeys: [{ kid: randomUUID(), key: await newTokenKey() }],
-    cursorKey: webcrypto.getRandomValues(new Uint8Array(32)),
-  };
+  await using acquired = new AsyncDisposableStack();
+  const directory = isRestarted
+    ? acquired.use(await mkdtempDisposable(path.join(tmpdir(), "torpor-conformance-")))
+    : undefined;
+  const world = await createWorld(settings, directory && path.join(directory.path, "store.db"));
   let running = await start(world);
-  const releases = new Map<HostCall, () => void>();
-  const release = (call: HostCall) => {
-    releases.get(call)?.();
-    releases.delete(call);
-  };
   const stop = async () => {
-    // A removal that is still held would be waited for without end.
-    for (const call of [...releases.keys()]) release(call);
+    world.releaseAll();
     await running[Symbol.asyncDispose]();
   };
+  acquired.defer(stop);
+  const resources = acquired.move();
   return {
     get endpoint() {
       return `http://127.0.0.1:${running.port}`;
@@ -79,24 +71,53 @@ export async function startService(
     get port() {
       return running.port;
     },
-    hold: (call) => void releases.set(call, world.host.hold(call)),
-    release,
-    fail(call, { code, message, details = {} }) {
-      world.host.failNext(call, new ServiceError(code, message, { details }));
-    },
-    kill: (microvmId, reason) => world.host.kill(microvmId, reason),
-    pass: (seconds) => world.clock.pass(seconds),
+    ...controlsOf(world),
     async restart() {
       await stop();
       running = await start(world);
     },
-    async [Symbol.asyncDispose]() {
-      await stop();
-      if (directory !== null) await rm(directory, { recursive: true });
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+async function createWorld(settings: ServiceSettings, file = ":memory:"): Promise<World> {
+  const releases = new Map<HostCall, () => void>();
+  return {
+    host: createFakeHost(),
+    clock: createPassingClock(),
+    config: loadConfig(undefined, settings),
+    file,
+    tokenKeys: [{ kid: randomUUID(), key: await newTokenKey() }],
+    cursorKey: webcrypto.getRandomValues(new Uint8Array(32)),
+    releases,
+    // A removal that is still held would be waited for without end.
+    releaseAll() {
+      for (const release of releases.values()) release();
+      releases.clear();
     },
   };
 }
 
+function controlsOf({
+  host,
+  clock,
+  releases,
+}: World): Pick<ServiceUnderTest, "hold" | "release" | "fail" | "kill" | "pass"> {
+  return {
+    hold: (call) => void releases.set(call, host.hold(call)),
+    release(call) {
+      releases.get(call)?.();
+      releases.delete(call);
+    },
+    fail(call, { code, message, details = {} }) {
+      host.failNext(call, new ServiceError(code, message, { details }));
+    },
+    kill: (microvmId, reason) => host.kill(microvmId, reason),
+    pass: (seconds) => clock.pass(seconds),
+  };
+}
+
+/** What outlives a restart of the service. */
 interface World {
   readonly host: FakeHost;
   readonly clock: PassingClock;
@@ -104,6 +125,9 @@ interface World {
   readonly file: string;
   readonly tokenKeys: readonly TokenKey[];
   readonly cursorKey: Uint8Array;
+  /** Of the calls that are held. */
+  readonly releases: Map<HostCall, () => void>;
+  releaseAll(): void;
 }
 
 async function start(world: World): Promise<{ readonly port: number } & AsyncDisposable> {
