@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
+import { CASES, CORE_CASES, HTTP_CASES } from "../../conformance/expectations/cases.ts";
 import { ROUTES } from "../../../src/api/routes/routes.ts";
 
 const page = readFileSync(new URL("../../../docs/compatibility.md", import.meta.url), "utf8");
@@ -38,6 +39,15 @@ describe("docs/compatibility.md", () => {
       assert.equal(hasRow, answer !== undefined, operation);
       assert.equal(pending.includes(`\`${operation}\``), answer === undefined, operation);
     }
+  });
+
+  it("has a row for every expectation of the conformance tests", () => {
+    const named = new Set(rows.map((row) => row.at(-1)?.replace(/^`[^`]+`: /, "")));
+    const left = [...CASES, ...CORE_CASES, ...HTTP_CASES].filter(({ name }) => !named.has(name));
+    assert.deepEqual(
+      left.map(({ name }) => name),
+      [],
+    );
   });
 
   it("names a test that exists in every row", () => {
