@@ -157,7 +157,7 @@ export const BYTES_CASES: readonly Case[] = [
       get(`${CONNECTORS}/absent`, {
         status: 404,
         type: "ResourceNotFoundException",
-        text: `{"Type":"User","Message":"Network connector not found for: arn:aws:lambda:${REGION}:${ACCOUNT}:network-connector:absent"}`,
+        text: `{"Message":"Network connector not found for: arn:aws:lambda:${REGION}:${ACCOUNT}:network-connector:absent"}`,
       }),
     ],
   },

@@ -175,7 +175,7 @@ export const CONNECTOR_REFUSAL_CASES: readonly Case[] = [
         {
           status: 400,
           type: "NetworkConnectorLimitExceededException",
-          body: { Type: "User", message: someText },
+          body: { message: someText },
         },
       ),
     ],

@@ -65,17 +65,17 @@ export const summary = (changes: Readonly<Record<string, Expected>> = {}) => ({
 export const refused = (message: string | Matcher): Refusal => ({
   status: 400,
   type: "InvalidParameterValueException",
-  body: { Type: "User", message },
+  body: { message },
 });
 export const inConflict = (message: string | Matcher): Refusal => ({
   status: 409,
   type: "ResourceConflictException",
-  body: { Type: "User", message },
+  body: { message },
 });
 export const absent = (identifier: string): Refusal => ({
   status: 404,
   type: "ResourceNotFoundException",
-  body: { Type: "User", Message: `Network connector not found for: ${identifier}` },
+  body: { Message: `Network connector not found for: ${identifier}` },
 });
 export const creating = (changes: Input, refusal: Refusal): Step => ({
   call: "CreateNetworkConnector",

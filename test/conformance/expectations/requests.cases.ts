@@ -239,7 +239,7 @@ export const REQUEST_CASES: readonly Case[] = [
         {
           status: 400,
           type: "InvalidParameterValueException",
-          body: { Type: "User", message: "ClientToken is a required field" },
+          body: { message: "ClientToken is a required field" },
         },
       ),
     ],
