@@ -82,8 +82,8 @@ class ListeningServer implements ApiServer {
   readonly #server: Server;
   readonly #bodies: BodyReader;
   readonly #answers: Answers;
-  /** Responses not finished yet, by connection. */
-  readonly #running = new Map<Socket, ServerResponse>();
+  /** The last response of each connection. */
+  readonly #responses = new WeakMap<Socket, ServerResponse>();
   #closing: Promise<void> | undefined;
 
   constructor(deps: ApiServerDeps, limits: ApiLimits) {
@@ -133,21 +133,18 @@ class ListeningServer implements ApiServer {
     const { socket } = request;
     const requestId = randomUUID();
     const startedAt = performance.now();
-    this.#running.set(socket, response);
-    response.once("close", () => {
-      if (this.#running.get(socket) === response) this.#running.delete(socket);
-      this.#deps.log.debug("API request answered", {
-        requestId,
-        method: request.method,
-        status: response.statusCode,
-        durationMs: Math.round(performance.now() - startedAt),
-      });
-    });
+    this.#responses.set(socket, response);
     try {
       await this.#respond(request, response, requestId);
     } catch (error) {
       this.#refuse(request, response, requestId, error);
     }
+    this.#deps.log.debug("API request answered", {
+      requestId,
+      method: request.method,
+      status: response.statusCode,
+      durationMs: Math.round(performance.now() - startedAt),
+    });
   }
 
   async #respond(
@@ -207,8 +204,9 @@ class ListeningServer implements ApiServer {
   }
 
   #endIdle(socket: Socket): void {
-    const response = this.#running.get(socket);
-    const waitsForUs = response?.req.complete === true && response.writableLength === 0;
+    const response = this.#responses.get(socket);
+    const isOpen = response !== undefined && !response.writableFinished;
+    const waitsForUs = isOpen && response.req.complete && response.writableLength === 0;
     if (!waitsForUs) socket.destroy();
   }
 

@@ -22,7 +22,8 @@ export function createSigningKeys(): SigningKeys {
   const remembered = new Map<string, KeyObject>();
   return (scope) => {
     // The secret is part of the name: a key id whose secret is changed never meets a key of the old one.
-    const name = JSON.stringify([scope.secretAccessKey, scope.date, scope.region, scope.service]);
+    const { secretAccessKey, date, region, service } = scope;
+    const name = `${date}/${region}/${service}/${secretAccessKey}`;
     const known = remembered.get(name);
     if (known !== undefined) return known;
     const [oldest] = remembered.keys();

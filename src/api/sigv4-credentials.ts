@@ -98,13 +98,7 @@ function readHeaderForm(parts: ReceivedParts, authorization: string): GivenSigna
   if (algorithm !== ALGORITHM) throw unsupported(algorithm === "AWS" ? "s3" : "");
   if (authorization.length > MAX_AUTHORIZATION_LENGTH)
     throw signatureError("malformed", "", "Authorization header is too long");
-  const fields = new Map<string, string>();
-  for (const field of authorization.slice(ALGORITHM.length).split(",")) {
-    const mark = field.indexOf("=");
-    const name = field.slice(0, Math.max(mark, 0)).trim();
-    if (fields.has(name)) throw signatureError("malformed", "", `'${name}' was given twice`);
-    if (mark > 0) fields.set(name, field.slice(mark + 1).trim());
-  }
+  const fields = readFields(authorization.slice(ALGORITHM.length));
   const service = scopeService(fields.get("Credential")) ?? "";
   const field = (name: string) => {
     const value = fields.get(name);
@@ -132,6 +126,18 @@ function readHeaderForm(parts: ReceivedParts, authorization: string): GivenSigna
     expiresSeconds: undefined,
     hasSessionToken: parts.headers.has("x-amz-security-token"),
   };
+}
+
+/** The fields of an Authorization header, which commas part. */
+function readFields(text: string): ReadonlyMap<string, string> {
+  const fields = new Map<string, string>();
+  for (const field of text.split(",")) {
+    const mark = field.indexOf("=");
+    const name = field.slice(0, Math.max(mark, 0)).trim();
+    if (fields.has(name)) throw signatureError("malformed", "", `'${name}' was given twice`);
+    if (mark > 0) fields.set(name, field.slice(mark + 1).trim());
+  }
+  return fields;
 }
 
 function readQueryForm({ query, headers }: ReceivedParts): GivenSignature {

@@ -136,6 +136,7 @@ async function startService(
       {
         ...{ listen: config.ingressListen, domain: config.ingress.domain },
         hasAccessLog: config.ingress.accessLog,
+        ...ingressPeers(config),
       },
     ),
   );
@@ -171,6 +172,14 @@ async function startService(
     endpoint,
     ingress: ingressAddress,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+/** Who may say where a connection or a request came from. */
+function ingressPeers({ ingress: { proxyProtocolFrom, forwardedFrom } }: Config) {
+  return {
+    ...(proxyProtocolFrom && { proxyProtocolFrom }),
+    ...(forwardedFrom && { forwardedFrom }),
   };
 }
 
