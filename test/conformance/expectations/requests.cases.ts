@@ -54,6 +54,8 @@ const mismatch = (text: string): Omit<RawStep, "raw"> => ({
   text: JSON.stringify({ Message: text }),
 });
 
+const SEVENTEEN = Array.from({ length: 17 }, (_, index) => `subnet-${index}`);
+
 export const REQUEST_CASES: readonly Case[] = [
   {
     name: "Colons in a path are raw or escaped, slashes may trail",
@@ -240,6 +242,25 @@ export const REQUEST_CASES: readonly Case[] = [
           status: 400,
           type: "InvalidParameterValueException",
           body: { message: "ClientToken is a required field" },
+        },
+      ),
+    ],
+  },
+  {
+    name: "A connector's constraints come before everything that it lacks",
+    steps: [
+      post(
+        "/2026-04-04/network-connectors",
+        JSON.stringify({
+          Name: "vpc",
+          Configuration: { VpcEgressConfiguration: { SubnetIds: SEVENTEEN } },
+        }),
+        {
+          status: 400,
+          type: "ValidationException",
+          body: {
+            message: `1 validation error detected: Value '[${SEVENTEEN.join(", ")}]' at 'configuration.vpcEgressConfiguration.subnetIds' failed to satisfy constraint: Member must have length less than or equal to 16`,
+          },
         },
       ),
     ],
