@@ -15,7 +15,16 @@ import {
   upTo,
   violates,
 } from "./refusals.ts";
-import { ACCOUNT, BASE, FLASK, INTERNET_EGRESS, NO_MICROVM, REQUIRED } from "./shapes.ts";
+import {
+  ACCOUNT,
+  BASE,
+  FLASK,
+  INTERNET_EGRESS,
+  NO_MICROVM,
+  REQUIRED,
+  createdImage,
+  imageArn,
+} from "./shapes.ts";
 
 const create = { name: "flask", ...REQUIRED };
 const ROLE_PATTERN = "arn:aws[a-z\\-]*:iam::[0-9]{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+";
@@ -51,6 +60,24 @@ function running(changes: Input, ...violations: readonly string[]): Step {
 }
 
 const LONG_TOKEN = "t".repeat(129);
+
+const TIMEOUTS = [
+  ["microvmHooks", "runTimeoutInSeconds", 60],
+  ["microvmHooks", "resumeTimeoutInSeconds", 60],
+  ["microvmHooks", "suspendTimeoutInSeconds", 60],
+  ["microvmHooks", "terminateTimeoutInSeconds", 60],
+  ["microvmImageHooks", "readyTimeoutInSeconds", 3600],
+  ["microvmImageHooks", "validateTimeoutInSeconds", 3600],
+] as const;
+/** As long, or as many, as they may be. */
+const LARGEST = {
+  name: "n".repeat(64),
+  description: "d".repeat(5000),
+  environmentVariables: { ...pairs(49), ["K".repeat(256)]: "v".repeat(4096) },
+  tags: { ["k".repeat(128)]: "v".repeat(256) },
+  logging: { cloudWatch: { logGroup: "g".repeat(512), logStream: "s".repeat(512) } },
+  clientToken: "t".repeat(128),
+};
 
 export const IMAGE_CONSTRAINT_CASES: readonly Case[] = [
   {
@@ -151,14 +178,13 @@ export const IMAGE_CONSTRAINT_CASES: readonly Case[] = [
     steps: [
       creating({ hooks: { port: 0 } }, at("hooks.port", from(1), "0")),
       creating({ hooks: { port: 65536 } }, at("hooks.port", upTo(65535), "65536")),
-      creating(
-        { hooks: { microvmHooks: { runTimeoutInSeconds: 61 } } },
-        at("hooks.microvmHooks.runTimeoutInSeconds", upTo(60), "61"),
-      ),
-      creating(
-        { hooks: { microvmImageHooks: { readyTimeoutInSeconds: 3601 } } },
-        at("hooks.microvmImageHooks.readyTimeoutInSeconds", upTo(3600), "3601"),
-      ),
+      ...TIMEOUTS.flatMap(([group, name, most]) => [
+        creating(
+          { hooks: { [group]: { [name]: most + 1 } } },
+          at(`hooks.${group}.${name}`, upTo(most), `${most + 1}`),
+        ),
+        creating({ hooks: { [group]: { [name]: 0 } } }, at(`hooks.${group}.${name}`, from(1), "0")),
+      ]),
       creating(
         { hooks: { microvmHooks: { run: "/run" } } },
         at("hooks.microvmHooks.run", among("DISABLED", "ENABLED"), "/run"),
@@ -205,6 +231,22 @@ export const IMAGE_CONSTRAINT_CASES: readonly Case[] = [
         ),
       },
       refusing({ cpuConfigurations: [{ architecture: "ARM_64" }] }, someText),
+    ],
+  },
+  {
+    name: "Values of an image at their bounds are taken",
+    steps: [
+      {
+        call: "CreateMicrovmImage",
+        input: { ...create, ...LARGEST },
+        answer: createdImage({
+          name: LARGEST.name,
+          imageArn: imageArn(LARGEST.name),
+          description: LARGEST.description,
+          environmentVariables: LARGEST.environmentVariables,
+          logging: LARGEST.logging,
+        }),
+      },
     ],
   },
   {

@@ -32,6 +32,11 @@ const POLICY = {
   suspendedDurationSeconds: 300,
   autoResumeEnabled: true,
 };
+const SHORTEST = {
+  maxIdleDurationSeconds: 60,
+  suspendedDurationSeconds: 0,
+  autoResumeEnabled: false,
+};
 const NO_MEMORY = overQuota(
   "The base maximum allocated memory limit has been reached for this account.",
 );
@@ -86,6 +91,30 @@ export const RUN_CASES: readonly Case[] = [
           idlePolicy: POLICY,
           maximumDurationInSeconds: 60,
         }),
+      },
+    ],
+  },
+  {
+    name: "RunMicrovm takes values at their bounds",
+    steps: [
+      ...anImage(),
+      ...[1, 28800].map((maximumDurationInSeconds) => ({
+        call: "RunMicrovm" as const,
+        input: { ...flask, maximumDurationInSeconds, clientToken: `${maximumDurationInSeconds}` },
+        answer: microvm({ ...PENDING, maximumDurationInSeconds }),
+      })),
+      {
+        call: "RunMicrovm",
+        input: { ...flask, ingressNetworkConnectors: Array<string>(10).fill(HTTP_INGRESS) },
+        answer: microvm({
+          ...PENDING,
+          ingressNetworkConnectors: Array<string>(10).fill(HTTP_INGRESS),
+        }),
+      },
+      {
+        call: "RunMicrovm",
+        input: { ...flask, idlePolicy: SHORTEST },
+        answer: microvm({ ...PENDING, idlePolicy: SHORTEST }),
       },
     ],
   },
