@@ -42,6 +42,7 @@ const claimsSchema = z.strictObject({
       z.strictObject({ allPorts: z.strictObject({}) }),
     ]),
   ),
+  shell: z.literal(true).exactOptional(),
   expiresAt: z.number(),
 });
 
@@ -81,8 +82,8 @@ async function mint(newest: TokenKey, claims: TokenClaims, now: number): Promise
   if (claims.expiresAt - now > TOKEN_LIFETIME_LIMIT_MS) {
     throw new ServiceError("VALIDATION_FAILED", "Cannot mint token: it would live over 60 minutes");
   }
-  const { microvmId, ports, expiresAt } = claims;
-  const text = JSON.stringify({ microvmId, ports, expiresAt });
+  const { microvmId, ports, shell, expiresAt } = claims;
+  const text = JSON.stringify({ microvmId, ports, shell, expiresAt });
   const blocks = Math.ceil(Buffer.byteLength(text) / PADDING_BLOCK);
   const padding = " ".repeat(blocks * PADDING_BLOCK - Buffer.byteLength(text));
   const token = await new CompactEncrypt(Buffer.from(text + padding))
