@@ -5,12 +5,13 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { REPOSITORY } from "../scripts/walkthrough/service.ts";
 import { machineFacts, type MachineFacts } from "./machine.ts";
+import { benchIngress } from "./ingress.ts";
 import { benchMicrovm } from "./microvm.ts";
 import { type BenchResult, missed, renderTable, saveResult } from "./report.ts";
 
 type Bench = (rounds: number, say: (line: string) => void) => Promise<BenchResult>;
 
-const BENCHES: Readonly<Record<string, Bench>> = { microvm: benchMicrovm };
+const BENCHES: Readonly<Record<string, Bench>> = { ingress: benchIngress, microvm: benchMicrovm };
 const DEFAULT_ROUNDS = 20;
 const USAGE = `Usage: npm run bench -- [${Object.keys(BENCHES).join("|")}]... [--rounds N]`;
 

@@ -2,7 +2,7 @@
 
 import { summarize, type Summary } from "./statistics.ts";
 
-export type Unit = "ms" | "MiB" | "count";
+export type Unit = "ms" | "MiB" | "count" | "req/s" | "MiB/s";
 
 export interface Measure {
   readonly name: string;
@@ -20,6 +20,8 @@ export interface Expectation {
   readonly figure: "median" | "max";
   /** The limit, from the floor's median where it depends on it. */
   readonly limit: number | { readonly timesFloor: number };
+  /** More is better: the figure is to reach the limit instead of staying below it. */
+  readonly isLeast?: boolean;
 }
 
 export interface Judged {
@@ -45,7 +47,8 @@ function isMet(
   floor: Summary | undefined,
 ): boolean | undefined {
   if (expectation === undefined) return undefined;
-  const { limit, figure } = expectation;
-  if (typeof limit === "number") return summary[figure] <= limit;
-  return floor === undefined ? undefined : summary[figure] <= limit.timesFloor * floor.median;
+  const { limit, figure, isLeast = false } = expectation;
+  if (typeof limit !== "number" && floor === undefined) return undefined;
+  const bound = typeof limit === "number" ? limit : limit.timesFloor * (floor?.median ?? NaN);
+  return isLeast ? summary[figure] >= bound : summary[figure] <= bound;
 }

@@ -9,24 +9,27 @@ export interface BenchResult {
   readonly name: string;
   readonly rounds: number;
   readonly accelerator: string;
+  /** What the floor is, where it is not torpor's own minimum. */
+  readonly floorName?: string;
   readonly measures: readonly Measure[];
 }
 
 const HEADINGS = ["measure", "median", "p95", "max", "unit", "floor", "ratio", "expected", "met"];
 
 /** The result as a table in Markdown, which reads as well on a terminal. */
-export function renderTable({ measures }: BenchResult): string {
-  const rows = [HEADINGS, ...measures.map((measure) => cells(judge(measure)))];
+export function renderTable({ measures, floorName = "floor" }: BenchResult): string {
+  const headings = HEADINGS.map((heading) => (heading === "floor" ? floorName : heading));
+  const rows = [headings, ...measures.map((measure) => cells(judge(measure)))];
   const widths = HEADINGS.map((_, column) =>
     Math.max(...rows.map((row) => row[column]?.length ?? 0)),
   );
   const line = (row: readonly string[]) =>
     `| ${row.map((cell, column) => pad(cell, column, widths[column] ?? 0)).join(" | ")} |`;
-  const [headings = [], ...body] = rows;
+  const [first = [], ...body] = rows;
   const rule = widths.map((width, column) =>
     isNumeric(column) ? `${"-".repeat(width - 1)}:` : "-".repeat(width),
   );
-  return [line(headings), `| ${rule.join(" | ")} |`, ...body.map(line)].join("\n");
+  return [line(first), `| ${rule.join(" | ")} |`, ...body.map(line)].join("\n");
 }
 
 /** One line for each expectation that is missed. */
