@@ -4,6 +4,7 @@
 import { isServiceError, ServiceError } from "../errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { fieldValues, responseHeaders, TIMING_HEADER, trailerFields } from "./headers.ts";
+import { relayPlain } from "./plain-relay.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
 import { tunnel } from "./tunnel.ts";
 import {
@@ -22,6 +23,10 @@ const FORCE_H2_HEADER = "x-aws-proxy-force-h2";
  * client has been sent nothing; rejects when either side was cut off midway.
  */
 export async function forward(exchange: Exchange, target: Target): Promise<Refusal | undefined> {
+  if (exchange.direct !== undefined) {
+    const outcome = await relayPlain(exchange, exchange.direct, target);
+    return outcome?.kind === "response" ? relayResponse(exchange, outcome, []) : outcome;
+  }
   const startedAt = performance.now();
   let answer: UpstreamAnswer;
   try {

@@ -15,7 +15,7 @@ import {
 
 const USUALLY_BODILESS = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"]);
 /** Largest response header of an application. */
-const RESPONSE_HEADER_LIMIT = 64 * 1024;
+export const RESPONSE_HEADER_LIMIT = 64 * 1024;
 
 /** Sends the request; resolves when the application's header is there. Rejects GUEST_UNREACHABLE. */
 export function sendHttp1(
@@ -109,7 +109,7 @@ function upgradeHeaders(exchange: Exchange, subprotocols: Subprotocols) {
 }
 
 /** A method that usually has a body says that it has none (RFC 9110, 8.6); node would send an empty chunked one. */
-function outgoingFraming({ framing, method }: Exchange): Framing {
+export function outgoingFraming({ framing, method }: Exchange): Framing {
   const usuallyHasBody = !USUALLY_BODILESS.has(method);
   return framing.kind === "none" && usuallyHasBody ? { kind: "length", bytes: "0" } : framing;
 }
@@ -126,7 +126,8 @@ function limitConnectTime(outgoing: ClientRequest, timeoutMs: number): void {
   });
 }
 
-function relayInformation(exchange: Exchange, outgoing: ClientRequest): void {
+/** Passes on what the application says before its answer, as far as the client wants to know. */
+export function relayInformation(exchange: Exchange, outgoing: ClientRequest): void {
   const { response, expectsContinue } = exchange;
   let isContinued = false;
   outgoing.on("continue", () => {
