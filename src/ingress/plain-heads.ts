@@ -26,8 +26,8 @@ export interface PlainResponseHead {
 const REQUEST_LINE = /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (\/[!"$-~]*) HTTP\/1\.1$/;
 const STATUS_LINE = /^HTTP\/1\.1 ([2-5]\d\d) ([A-Za-z][\x20-\x7e]*)$/;
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-/** Control characters, and line ends that some readers see and others do not. */
-const AMBIGUOUS = /[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)|(?<!\r)\n/;
+/** Control characters; a carriage return or line feed that is left in a line would end it for some readers. */
+const NOT_IN_VALUES = /[^\t\x20-\x7e\x80-\xff]/;
 const LENGTH = /^\d{1,15}$/;
 const BODILESS_STATUSES = new Set([204, 304]);
 /** Applications that close an idle connection sooner than this (`Keep-Alive: timeout`) are not asked twice on it. */
@@ -49,7 +49,7 @@ const [TAB, SPACE] = [9, 32];
 
 /** Reads a request's head, without the empty line that ends it; undefined when it is not plain. */
 export function readPlainRequest(head: string): PlainRequestHead | undefined {
-  if (head.length > MAX_HEADER_BYTES || AMBIGUOUS.test(head)) return undefined;
+  if (head.length > MAX_HEADER_BYTES) return undefined;
   const lineEnd = head.indexOf("\r\n");
   const line = REQUEST_LINE.exec(lineEnd < 0 ? head : head.slice(0, lineEnd));
   const read = line === null ? undefined : readFields(head, lineEnd);
@@ -65,7 +65,6 @@ export function readPlainRequest(head: string): PlainRequestHead | undefined {
 
 /** Reads the head of the response to a request of `method`; undefined when it is not plain. */
 export function readPlainResponse(head: string, method: string): PlainResponseHead | undefined {
-  if (AMBIGUOUS.test(head)) return undefined;
   const lineEnd = head.indexOf("\r\n");
   const line = STATUS_LINE.exec(lineEnd < 0 ? head : head.slice(0, lineEnd));
   const read = line === null ? undefined : readFields(head, lineEnd);
@@ -103,6 +102,7 @@ function readFields(head: string, lineEnd: number): PlainFields | undefined {
     const name = head.slice(start, colon);
     if (!FIELD_NAME.test(name)) return undefined;
     const value = trimmed(head, colon + 1, end);
+    if (NOT_IN_VALUES.test(value)) return undefined;
     if (!note(read, name.toLowerCase(), value)) return undefined;
     read.fields.push(name, value);
     start = next;

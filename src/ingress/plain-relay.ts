@@ -104,8 +104,15 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
     const header = requestHeaders({ raw: fields, framing, requestId });
     header.push("Connection", "keep-alive");
     const { socket } = this.#upstream;
+    const head = headText(`${method} ${target} HTTP/1.1`, header);
+    if (framing.kind === "none") {
+      socket.write(head, "latin1");
+      this.#client.attach(this);
+      return;
+    }
+    // The beginning of the body goes out with the head.
     socket.cork();
-    socket.write(headText(`${method} ${target} HTTP/1.1`, header), "latin1");
+    socket.write(head, "latin1");
     this.#client.attach(this);
     socket.uncork();
   }
