@@ -28,7 +28,7 @@ export interface Exchange {
   /** Deals with what is left of the request after its response. */
   discardRest(): void;
   /** Set when the exchange can be carried without the streams of its bodies. */
-  readonly direct?: DirectClient;
+  readonly direct?: DirectClient | undefined;
 }
 
 /** The client's side of an exchange without streams: its bytes as they come, and what is to be sent as it is. */
@@ -37,8 +37,8 @@ export interface DirectClient {
   attach(user: DirectUser): void;
   /** After `onBody` has said false. */
   resumeBody(): void;
-  /** Sends head and the body so far. False: send more only after `onClientDrain`. */
-  start(head: ResponseHead, first: Buffer): boolean;
+  /** Sends head and the body so far, which may be all of it. False: send more only after `onClientDrain`. */
+  start(head: ResponseHead, first: Buffer, isWhole: boolean): boolean;
   /** As `start`. */
   write(chunk: Buffer): boolean;
   /** The response is whole, as its Content-Length has said. */

@@ -131,7 +131,11 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
     // More than was announced belongs to nobody.
     this.#isKept = head.isKept && body.length <= bodyBytes;
     const fields = responseHeaders(head.fields, requestId);
-    const hasRoom = this.#client.start({ status, message, fields }, first);
+    const hasRoom = this.#client.start(
+      { status, message, fields },
+      first,
+      first.length === bodyBytes,
+    );
     this.#sent(first.length, bodyBytes, hasRoom);
   }
 
@@ -168,6 +172,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
 
   #readOtherwise(first: Buffer): void {
     this.#client.leave();
+    this.#exchange.upstreams.plain.giveUp();
     const { socket } = this.#upstream;
     this.#reader = readAnswer(this.#exchange, socket, {
       onAnswer: (answer) => this.#resolve(answer),

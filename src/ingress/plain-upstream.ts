@@ -80,9 +80,20 @@ export class PlainUpstreams implements Disposable {
   readonly #idle: PlainUpstream[] = [];
   readonly #limit: number;
   #isDisposed = false;
+  #isUseful = true;
 
   constructor(limit: number) {
     this.#limit = limit;
+  }
+
+  /** The applications that this client asks answer plainly, as far as is known. */
+  get isUseful(): boolean {
+    return this.#isUseful;
+  }
+
+  /** An answer was not plain: the next ones will not be either, and reading them twice costs their connection. */
+  giveUp(): void {
+    this.#isUseful = false;
   }
 
   /** A connection to the target for the one exchange; certainly a new one without `mayReuse`. */
