@@ -78,7 +78,8 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   }
 
   onClientClose(): void {
-    this.#upstream.socket.destroy();
+    // After the answer the connection is no longer this exchange's.
+    if (!this.#isOver) this.#upstream.socket.destroy();
     this.#reject(cutOff());
   }
 
