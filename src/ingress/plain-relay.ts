@@ -47,7 +47,9 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   /** Bytes of the body still to come; undefined before the head. */
   #left: number | undefined;
   #isKept = false;
+  /** The answer has come, whether or not the client has room for it. */
   #isOver = false;
+  #isDone = false;
   #reader: AnswerReader | undefined;
 
   constructor(exchange: Exchange, client: DirectClient, target: Target, mayReuse: boolean) {
@@ -78,6 +80,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   }
 
   onClientClose(): void {
+    if (this.#isDone) return;
     // After the answer the connection is no longer this exchange's.
     if (!this.#isOver) this.#upstream.socket.destroy();
     this.#reject(cutOff());
@@ -167,6 +170,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   }
 
   #done(): void {
+    this.#isDone = true;
     this.#client.end();
     this.#resolve("done");
   }
