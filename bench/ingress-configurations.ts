@@ -74,7 +74,7 @@ function nginx(workDir: string, name: string, servers: string): string {
   );
   return `daemon off;
 ${process.getuid?.() === 0 ? "user root;" : ""}
-worker_processes 1;
+master_process off;
 pid ${workDir}/${name}.pid;
 error_log ${workDir}/${name}.log;
 events { worker_connections 4096; }

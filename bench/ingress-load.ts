@@ -21,6 +21,8 @@ export interface LoadOptions {
 
 export interface RequestRates {
   readonly perSecond: number;
+  /** The number of answers. */
+  readonly count: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
 }
@@ -50,7 +52,13 @@ export async function loadRequests(
     .filter((micros) => Number.isFinite(micros))
     .sort((a, b) => a - b);
   const atMs = (share: number) => (durations[Math.floor(share * durations.length)] ?? NaN) / 1000;
-  return { perSecond: figure(report, /, ([\d.]+) req\/s/), p50Ms: atMs(0.5), p99Ms: atMs(0.99) };
+  const count = figure(report, /(\d+) 2xx/);
+  return {
+    count,
+    perSecond: figure(report, /, ([\d.]+) req\/s/),
+    p50Ms: atMs(0.5),
+    p99Ms: atMs(0.99),
+  };
 }
 
 /** MiB per second of one body of `bytes`, downloaded from the path or uploaded to it from a file. */

@@ -14,6 +14,9 @@ export interface Load {
 export const LOADS: readonly Load[] = (["http/1.1", "h2"] as const).flatMap((protocol) =>
   [1, 32, 128].map((connections) => ({ protocol, connections })),
 );
+/** What is measured of one load; `cpu` is the processor time that the proxy takes for a request. */
+export type Figure = "rate" | "cpu" | "p50" | "p99";
+
 /** The body whose speed counts, and the one that its memory is compared with. */
 export const BODY_MIB = 256;
 export const SMALL_BODY_MIB = 16;
@@ -26,7 +29,7 @@ const MEMORY_GROWTH = 1.25;
 /** Name of the samples of one load through one proxy. */
 export function seriesOf(
   proxy: Proxy["name"],
-  what: "rate" | "p50" | "p99",
+  what: Figure,
   { protocol, connections }: Load,
 ): string {
   return `${proxy} ${what} ${protocol} ${connections}`;
@@ -43,8 +46,7 @@ export function ingressMeasures(samples: Samples): Measure[] {
 
 function requestMeasures(samples: Samples, load: Load): Measure[] {
   const name = `${load.protocol}, ${load.connections} conn.`;
-  const of = (proxy: Proxy["name"], what: "rate" | "p50" | "p99") =>
-    samples.of(seriesOf(proxy, what, load));
+  const of = (proxy: Proxy["name"], what: Figure) => samples.of(seriesOf(proxy, what, load));
   return [
     {
       ...{ name, unit: "req/s", samples: of("ingress", "rate"), floor: of("nginx", "rate") },
@@ -53,6 +55,12 @@ function requestMeasures(samples: Samples, load: Load): Measure[] {
     {
       ...{ name: `${name}, HAProxy`, unit: "req/s" },
       ...{ samples: of("HAProxy", "rate"), floor: of("nginx", "rate") },
+    },
+    {
+      name: `${name}, CPU/request`,
+      unit: "ms",
+      samples: of("ingress", "cpu"),
+      floor: of("nginx", "cpu"),
     },
     { name: `${name}, p50`, unit: "ms", samples: of("ingress", "p50"), floor: of("nginx", "p50") },
     { name: `${name}, p99`, unit: "ms", samples: of("ingress", "p99"), floor: of("nginx", "p99") },

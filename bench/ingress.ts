@@ -6,10 +6,18 @@ import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { runCommand } from "../src/lib/command.ts";
 import { loadBody, type LoadOptions, loadRequests } from "./ingress-load.ts";
-import { BODY_MIB, ingressMeasures, LOADS, SMALL_BODY_MIB, seriesOf } from "./ingress-measures.ts";
+import {
+  BODY_MIB,
+  type Figure,
+  ingressMeasures,
+  LOADS,
+  SMALL_BODY_MIB,
+  seriesOf,
+} from "./ingress-measures.ts";
 import { type Cores, type Proxy, startProxies } from "./ingress-proxies.ts";
 import { startSink } from "./ingress-sink.ts";
-import { peakMemoryBytes, resetPeakMemory } from "./processes.ts";
+import { ensureBenchPackages } from "./packages.ts";
+import { peakMemoryBytes, processorSeconds, resetPeakMemory } from "./processes.ts";
 import type { BenchResult } from "./report.ts";
 import { createSamples, type Samples } from "./samples.ts";
 
@@ -27,6 +35,7 @@ export async function benchIngress(
   rounds: number,
   say: (line: string) => void,
 ): Promise<BenchResult> {
+  await ensureBenchPackages(say);
   await using stack = new AsyncDisposableStack();
   const workDir = await mkdtemp(path.join(tmpdir(), "torpor-bench-ingress-"));
   stack.defer(() => rm(workDir, { recursive: true, force: true }));
@@ -55,10 +64,13 @@ async function measureRound(context: Context, proxies: readonly Proxy[]): Promis
   for (const { protocol, connections } of LOADS) {
     for (const proxy of proxies) {
       const options = { protocol, connections, seconds: SECONDS };
-      const { perSecond, p50Ms, p99Ms } = await loadRequests(load, proxy, options);
-      const add = (what: "rate" | "p50" | "p99", value: number) =>
+      const before = processorSeconds(proxy.pid);
+      const { count, perSecond, p50Ms, p99Ms } = await loadRequests(load, proxy, options);
+      const cpuMs = ((processorSeconds(proxy.pid) - before) * 1000) / count;
+      const add = (what: Figure, value: number) =>
         samples.add(seriesOf(proxy.name, what, { protocol, connections }), value);
       add("rate", perSecond);
+      add("cpu", cpuMs);
       add("p50", p50Ms);
       add("p99", p99Ms);
     }

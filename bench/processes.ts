@@ -28,6 +28,13 @@ export function peakMemoryBytes(pid: number): number {
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readProc(`/proc/${pid}/status`))?.[1]) * 1024;
 }
 
+/** Seconds of processor time that the process has taken so far. */
+export function processorSeconds(pid: number): number {
+  // The name before may have spaces and parentheses in it; user and system time in hundredths are fields 14 and 15.
+  const fields = readProc(`/proc/${pid}/stat`).replace(/^.*\)/s, "").trim().split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 /** Bytes that the process has caused to be written to disks so far. */
 export function writtenBytes(pid: number): number {
   return Number(/^write_bytes: (\d+)$/m.exec(readProc(`/proc/${pid}/io`))?.[1]);

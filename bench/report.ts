@@ -86,7 +86,7 @@ function cells({ measure, summary, floor, ratio, isMet }: Judged): string[] {
 
 function format(value: number, unit: Unit): string {
   if (unit === "count") return String(value);
-  return value.toFixed(value < 10 ? 2 : 1);
+  return value.toFixed(value < 0.1 ? 3 : value < 10 ? 2 : 1);
 }
 
 function isNumeric(column: number): boolean {

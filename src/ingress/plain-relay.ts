@@ -3,12 +3,12 @@
 
 import { ServiceError } from "../errors.ts";
 import type { DirectClient, DirectUser, Exchange } from "./exchange.ts";
-import { requestHeaders, responseHeaders } from "./headers.ts";
+import { responseHeaders } from "./headers.ts";
 import { headText, readPlainResponse } from "./plain-heads.ts";
 import { type PlainUpstream, type PlainUpstreamUser } from "./plain-upstream.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
 import { type AnswerReader, readAnswer } from "./upstream-answer.ts";
-import { outgoingFraming, RESPONSE_HEADER_LIMIT } from "./upstream-http1.ts";
+import { http1Header, RESPONSE_HEADER_LIMIT } from "./upstream-http1.ts";
 import { isReplayable, type Target, unreachable, type UpstreamResponse } from "./upstream.ts";
 
 const HEAD_END = "\r\n\r\n";
@@ -61,7 +61,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
     });
     this.#upstream = exchange.upstreams.plain.take(target, mayReuse);
     this.#upstream.assign(this);
-    this.#send();
+    this.#send(target);
   }
 
   onBody(chunk: Buffer): boolean {
@@ -102,10 +102,9 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
     this.#resolve(this.#upstream.isReused ? "stale" : "unreachable");
   }
 
-  #send(): void {
-    const { method, target, fields, requestId } = this.#exchange;
-    const framing = outgoingFraming(this.#exchange);
-    const header = requestHeaders({ raw: fields, framing, requestId });
+  #send(to: Target): void {
+    const { method, target, framing } = this.#exchange;
+    const header = http1Header(this.#exchange, to);
     header.push("Connection", "keep-alive");
     const { socket } = this.#upstream;
     const head = headText(`${method} ${target} HTTP/1.1`, header);

@@ -31,12 +31,7 @@ export function sendHttp1(
     method: exchange.method,
     path: exchange.target,
     // A flat list keeps order, spelling and repetitions; node adds nothing to it but `Connection`.
-    headers: requestHeaders({
-      raw: exchange.fields,
-      framing: outgoingFraming(exchange),
-      requestId: exchange.requestId,
-      ...upgradeHeaders(exchange, target.subprotocols),
-    }),
+    headers: http1Header(exchange, target),
     maxHeaderSize: RESPONSE_HEADER_LIMIT,
   });
   limitConnectTime(outgoing, target.connectTimeoutMs);
@@ -79,6 +74,16 @@ export function sendHttp1(
   });
 }
 
+/** The header of the exchange's request over HTTP/1.1, without `Connection`. */
+export function http1Header(exchange: Exchange, { subprotocols }: Target): string[] {
+  return requestHeaders({
+    raw: exchange.fields,
+    framing: outgoingFraming(exchange),
+    requestId: exchange.requestId,
+    ...upgradeHeaders(exchange, subprotocols),
+  });
+}
+
 function responseOf(
   exchange: Exchange,
   outgoing: ClientRequest,
@@ -109,7 +114,7 @@ function upgradeHeaders(exchange: Exchange, subprotocols: Subprotocols) {
 }
 
 /** A method that usually has a body says that it has none (RFC 9110, 8.6); node would send an empty chunked one. */
-export function outgoingFraming({ framing, method }: Exchange): Framing {
+function outgoingFraming({ framing, method }: Exchange): Framing {
   const usuallyHasBody = !USUALLY_BODILESS.has(method);
   return framing.kind === "none" && usuallyHasBody ? { kind: "length", bytes: "0" } : framing;
 }
