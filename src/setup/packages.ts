@@ -37,6 +37,13 @@ export const DEVELOPMENT_PACKAGES: readonly RequiredPackage[] = [
   { name: "python3-venv", why: "runs a Python AWS client in the end-to-end tests" },
 ];
 
+/** What `bench ingress` compares the ingress with and loads it by; installed when it is first run. */
+export const BENCH_PACKAGES: readonly RequiredPackage[] = [
+  { name: "nginx-light", why: "the upstream of the ingress bench, and the proxy beside it" },
+  { name: "haproxy", why: "another proxy beside the ingress in its bench" },
+  { name: "nghttp2-client", why: "h2load, which loads the proxies over HTTP/1.1 and HTTP/2" },
+];
+
 export interface PackageDeps {
   readonly run: RunCommand;
   readonly isRoot: boolean;

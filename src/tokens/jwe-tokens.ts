@@ -1,7 +1,7 @@
 // Endpoint tokens as compact JWEs (RFC 7516): protected header {kid, alg "dir", enc "A256GCM"}, the claims sealed inside
 // and padded, so that a token's length says little about them.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { CompactEncrypt, compactDecrypt } from "jose";
 import { JOSEError } from "jose/errors";
 import { z } from "zod";
@@ -60,7 +60,7 @@ export function createTokens(deps: TokensDeps): Tokens {
     mint: (claims) => mint(newest, claims, deps.now()),
     async open(token) {
       if (token.length > TOKEN_LENGTH_LIMIT) return undefined;
-      const digest = createHash("sha256").update(token).digest("base64");
+      const digest = hash("sha256", token, "base64");
       let claims = opened.get(digest);
       if (claims === undefined) {
         const kid = tokenKeyId(token);
