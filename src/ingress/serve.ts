@@ -29,6 +29,9 @@ export interface ExchangeFact {
   /** Body bytes. */
   readonly bytesReceived: number;
   readonly bytesSent: number;
+  /** What the token admitted to; undefined for a refusal before that. */
+  readonly microvmId: string | undefined;
+  readonly port: number | undefined;
   /** Wait for a start or a wake-up; undefined when it got no further. */
   readonly waitedMs: number | undefined;
 }
@@ -154,6 +157,7 @@ function tell(
   const { status } = response;
   deps.observe?.({
     ...{ status, httpVersion, waitedMs, proxyError: refused?.proxyError },
+    ...{ microvmId: admission?.microvmId, port: admission?.port },
     ...{ bytesReceived: traffic.received, bytesSent: traffic.sent },
   });
   const level = options.hasAccessLog ? "info" : "debug";
