@@ -125,6 +125,10 @@ const schema = z.strictObject({
         .default("localhost"),
       /** Port that clients find endpoints on; that of `ingressListen` unless given. */
       publicPort: z.number().int().min(1).max(65535).optional(),
+      /** Load balancers whose connections begin with a PROXY protocol header: addresses in CIDR notation. */
+      proxyProtocolFrom: z.array(cidr).min(1).optional(),
+      /** Proxies whose `X-Forwarded-*` is believed; if given, that of others is replaced. */
+      forwardedFrom: z.array(cidr).optional(),
       /** Whether every request to an endpoint is a line of the log. */
       accessLog: z.boolean().default(false),
     })

@@ -9,10 +9,9 @@ interface CoreException {
   readonly status: number;
   /** The member that holds the text. */
   readonly textMember: "message" | "Message";
-  readonly members: Readonly<Record<string, string>>;
+  /** Beside the text. The model has a `Type` too, which was not in any recorded answer: unset members are left out. */
+  readonly members?: Readonly<Record<string, string>>;
 }
-
-const user = { Type: "User" } as const;
 
 /** By the name that lambda-microvms has for the same failure. Others, such as ValidationException, are the same in both. */
 const CORE_EXCEPTIONS: Readonly<Record<string, CoreException>> = {
@@ -20,37 +19,32 @@ const CORE_EXCEPTIONS: Readonly<Record<string, CoreException>> = {
     name: "InvalidParameterValueException",
     status: 400,
     textMember: "message",
-    members: user,
   },
   ResourceNotFoundException: {
     name: "ResourceNotFoundException",
     status: 404,
     textMember: "Message",
-    members: user,
   },
   ConflictException: {
     name: "ResourceConflictException",
     status: 409,
     textMember: "message",
-    members: user,
   },
   ServiceQuotaExceededException: {
     name: "NetworkConnectorLimitExceededException",
     status: 400,
     textMember: "message",
-    members: user,
   },
   ThrottlingException: {
     name: "TooManyRequestsException",
     status: 429,
     textMember: "message",
-    members: { ...user, Reason: "CallerRateLimitExceeded" },
+    members: { Reason: "CallerRateLimitExceeded" },
   },
   InternalServerException: {
     name: "ServiceException",
     status: 500,
     textMember: "Message",
-    members: { Type: "Service" },
   },
 };
 
@@ -61,12 +55,18 @@ export function isCorePath(path: string): boolean {
 
 /** The response for an error of an operation with this path. */
 export function errorReply(path: string, error: WireError): Reply {
-  const isCore = isCorePath(path) || error.name === "InvalidParameterValueException";
-  return isCore ? coreErrorReply(error) : jsonErrorReply(error);
+  if (isCorePath(path)) return coreErrorReply(error);
+  // Of the tag operations, which are those of functions: their exceptions say whose fault it is.
+  if (error.name === "InvalidParameterValueException")
+    return coreErrorReply(error, { Type: "User" });
+  return jsonErrorReply(error);
 }
 
 /** The lambda-core response for an error. */
-export function coreErrorReply(error: WireError): Reply {
+export function coreErrorReply(
+  error: WireError,
+  members: Readonly<Record<string, string>> = {},
+): Reply {
   const core = Object.hasOwn(CORE_EXCEPTIONS, error.name) ? CORE_EXCEPTIONS[error.name] : undefined;
   if (core === undefined) return jsonErrorReply(error);
   return {
@@ -76,7 +76,7 @@ export function coreErrorReply(error: WireError): Reply {
       "x-amzn-errortype": core.name,
       ...error.headers,
     },
-    body: JSON.stringify({ ...core.members, [core.textMember]: error.message }),
+    body: JSON.stringify({ ...members, ...core.members, [core.textMember]: error.message }),
   };
 }
 

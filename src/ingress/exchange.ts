@@ -8,15 +8,15 @@ export interface Exchange {
   readonly requestId: string;
   /** `1.1` or `2`; what the client spoke. */
   readonly httpVersion: string;
-  /** Address of the peer; undefined once it is gone. */
-  readonly clientAddress: string | undefined;
+  /** As far as the balancers that are believed tell it; undefined for a connection that is gone. */
+  clientAddress: string | undefined;
   readonly method: string;
   /** Origin-form, or `*`. */
   readonly target: string;
   /** `Host`, or `:authority`. */
   readonly authority: string | undefined;
-  /** As sent; over HTTP/2 without pseudo-header fields and with `Host`. */
-  readonly fields: RawHeaders;
+  /** As sent, but for what proxies said; over HTTP/2 without pseudo-header fields and with `Host`. */
+  fields: RawHeaders;
   readonly framing: Framing;
   readonly expectsContinue: boolean;
   readonly body: Readable;

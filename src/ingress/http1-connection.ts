@@ -15,7 +15,11 @@ export class Http1Connection {
   #waiting = 0;
   #isClosing = false;
 
-  constructor(socket: Socket) {
+  /** Not the peer's, where a balancer stands between. */
+  readonly clientAddress: string | undefined;
+
+  constructor(socket: Socket, clientAddress: string | undefined) {
+    this.clientAddress = clientAddress;
     this.#socket = socket;
     socket.once("close", () => {
       this.#left.abort(new Error("Client has left"));

@@ -23,6 +23,7 @@ export interface Http1ExchangeInput {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly upstreams: ClientUpstreams;
+  readonly clientAddress: string | undefined;
   readonly expectsContinue: boolean;
   readonly upgrade: Http1Upgrade | undefined;
   readonly signal: AbortSignal;
@@ -44,7 +45,7 @@ export function readHttp1Exchange(input: Http1ExchangeInput): Exchange | undefin
   return {
     requestId: randomUUID(),
     httpVersion: request.httpVersion,
-    clientAddress: request.socket.remoteAddress,
+    clientAddress: input.clientAddress,
     method: request.method ?? "",
     target,
     authority: request.headers.host,

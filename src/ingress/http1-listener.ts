@@ -26,7 +26,7 @@ export interface Http1Limits {
 
 export interface Http1Listener extends Disposable {
   /** Reads requests from an accepted connection. */
-  accept(socket: Socket): Http1Connection;
+  accept(socket: Socket, clientAddress: string | undefined): Http1Connection;
 }
 
 /** Protocols that would carry further requests past the ingress's eyes. */
@@ -59,8 +59,8 @@ export function createHttp1Listener(
     answerAndClose(socket, parseFailureStatus(error));
   });
   return {
-    accept(socket) {
-      const connection = new Http1Connection(socket);
+    accept(socket, clientAddress) {
+      const connection = new Http1Connection(socket, clientAddress);
       connections.set(socket, connection);
       socket.once("close", () => connections.delete(socket));
       server.emit("connection", socket);
@@ -111,6 +111,7 @@ function takeRequests(
         request,
         response,
         upstreams: connection.upstreams,
+        clientAddress: connection.clientAddress,
         expectsContinue,
         upgrade,
         signal: connection.signal,

@@ -42,6 +42,12 @@ const LAST_STREAM_ID = 2 ** 31 - 1;
 /** PING is cheap, and a gRPC client measures with many while bytes flow. */
 const CONTROL_WHILE_BUSY = 0.1;
 
+export interface Http2Client {
+  readonly socket: TLSSocket;
+  /** Not the peer's, where a balancer stands between. */
+  readonly clientAddress: string | undefined;
+}
+
 export class Http2Connection {
   readonly #session: ServerHttp2Session;
   readonly #upstreams = new SharedUpstreams();
@@ -54,9 +60,9 @@ export class Http2Connection {
 
   readonly #clientAddress: string | undefined;
 
-  constructor(socket: TLSSocket, limits: Http2Limits, carry: Carry) {
+  constructor({ socket, clientAddress }: Http2Client, limits: Http2Limits, carry: Carry) {
     this.#carry = carry;
-    this.#clientAddress = socket.remoteAddress;
+    this.#clientAddress = clientAddress;
     const session = performServerHandshake(socket, sessionOptions(limits));
     this.#session = session;
     const preface = setTimeout(() => session.destroy(), limits.prefaceTimeoutMs);

@@ -6,6 +6,7 @@ import type { Traffic } from "../microvms/traffic.ts";
 import { admit, type Admission, type AdmissionRules } from "./admission.ts";
 import type { Exchange } from "./exchange.ts";
 import { forward } from "./forward.ts";
+import { type ForwardedRules, forwardedRequest } from "./forwarded.ts";
 import { fieldValues } from "./headers.ts";
 import { type Refusal, refusalFor, REFUSALS, writeRefusal } from "./refusal.ts";
 import { NO_SUBPROTOCOLS, parseSubprotocols, type Subprotocols } from "./subprotocols.ts";
@@ -40,6 +41,8 @@ export interface ServeOptions extends AdmissionRules {
   readonly connectTimeoutMs: number;
   /** Whether every exchange is logged at `info` instead of `debug`. */
   readonly hasAccessLog: boolean;
+  /** Absent where no proxies are named: what clients say of their origin then passes as it is. */
+  readonly forwarded?: ForwardedRules;
 }
 
 /** Facts for the access log, filled in as they become known. */
@@ -58,6 +61,11 @@ export async function serve(
   const { response, signal } = exchange;
   const startedAt = performance.now();
   const account: Account = {};
+  if (options.forwarded !== undefined && exchange.clientAddress !== undefined)
+    Object.assign(
+      exchange,
+      forwardedRequest(exchange.fields, exchange.clientAddress, options.forwarded),
+    );
   try {
     const refused = await answer(deps, options, exchange, account);
     if (refused !== undefined && !signal.aborted) await refuse(exchange, refused, account);

@@ -1,14 +1,15 @@
 // The TLS listener of the microVMs' endpoints: connections by HTTP version, start and end. What happens to a request is
 // serve.ts's affair and the same for every version.
 
-import type { Socket } from "node:net";
-import { type AddressInfo } from "node:net";
+import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import { createServer, type Server, type TlsOptions, type TLSSocket } from "node:tls";
 import { messageOf, ServiceError } from "../errors.ts";
 import { AGENT_PORT } from "../guest/protocol.ts";
 import type { Traced } from "../lib/trace.ts";
 import { MINIMUM_TLS_VERSION, type TlsContexts } from "../tls/contexts.ts";
 import { type Exchange, MAX_HEADER_BYTES } from "./exchange.ts";
+import { addressesIn } from "../lib/cidrs.ts";
+import { ClientAddresses, createProxiedFront } from "./front.ts";
 import { createHttp1Listener } from "./http1-listener.ts";
 import { Http2Connection } from "./http2-connection.ts";
 import { serve, type ServeDeps, type ServeOptions } from "./serve.ts";
@@ -25,6 +26,10 @@ export interface IngressOptions {
   readonly guestPortsRefused?: readonly number[];
   /** Domain that endpoint names end in, beside `localhost`. */
   readonly domain?: string;
+  /** Whose connections begin with a PROXY protocol header, in CIDR notation; nobody's unless given. */
+  readonly proxyProtocolFrom?: readonly string[];
+  /** Proxies whose word about their client counts, in CIDR notation; what clients say passes as it is unless given. */
+  readonly forwardedFrom?: readonly string[];
   /** How long a connect to the application may take. */
   readonly connectTimeoutMs?: number;
   /** How long a client may take to send a request's header. */
@@ -67,6 +72,9 @@ export async function createIngress(deps: IngressDeps, options: IngressOptions):
     domains: [...new Set(["localhost", ...(options.domain === undefined ? [] : [options.domain])])],
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     hasAccessLog: options.hasAccessLog ?? false,
+    ...(options.forwardedFrom && {
+      forwarded: { isProxy: addressesIn(options.forwardedFrom) },
+    }),
   };
   const headersTimeoutMs = options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS;
   const limits = { keepAliveMs: KEEP_ALIVE_MS, headerBytes: MAX_HEADER_BYTES };
@@ -79,21 +87,29 @@ export async function createIngress(deps: IngressDeps, options: IngressOptions):
   const connections = new Map<Socket, OpenConnection>();
   const http1 = createHttp1Listener({ ...limits, headersTimeoutMs }, carry);
   const server = createServer(tlsOptions(deps.tls));
-  server.maxConnections = MAX_CONNECTIONS;
-  server.on("connection", (socket: Socket) => {
+  const clients = new ClientAddresses();
+  const isBalancer = addressesIn(options.proxyProtocolFrom ?? []);
+  const front =
+    options.proxyProtocolFrom === undefined
+      ? server
+      : createProxiedFront(server, { isBalancer, timeoutMs: headersTimeoutMs }, clients);
+  front.maxConnections = MAX_CONNECTIONS;
+  front.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   server.on("secureConnection", (socket: TLSSocket) => {
     const isHttp2 = socket.alpnProtocol === "h2";
+    const clientAddress = clients.of(socket);
+    const http2Limits = { ...limits, prefaceTimeoutMs: headersTimeoutMs };
     const connection = isHttp2
-      ? new Http2Connection(socket, { ...limits, prefaceTimeoutMs: headersTimeoutMs }, carry)
-      : http1.accept(socket);
+      ? new Http2Connection({ socket, clientAddress }, http2Limits, carry)
+      : http1.accept(socket, clientAddress);
     connections.set(socket, connection);
     socket.once("close", () => connections.delete(socket));
   });
-  const address = await listen(server, options.listen);
+  const address = await listen(front, options.listen);
   const renewal = renewDefaultCertificate(server, deps.tls);
   deps.log.info("Ingress listens", address);
   return {
@@ -102,7 +118,7 @@ export async function createIngress(deps: IngressDeps, options: IngressOptions):
     async [Symbol.asyncDispose]() {
       clearInterval(renewal);
       const graceMs = options.shutdownGraceMs ?? SHUTDOWN_GRACE_MS;
-      await close(server, sockets, connections, graceMs);
+      await close(front, sockets, connections, graceMs);
       http1[Symbol.dispose]();
     },
   };
@@ -121,7 +137,7 @@ function tlsOptions(tls: TlsContexts): TlsOptions {
   };
 }
 
-async function listen(server: Server, { host, port }: IngressOptions["listen"]) {
+async function listen(server: NetServer, { host, port }: IngressOptions["listen"]) {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) =>
       reject(
@@ -150,7 +166,7 @@ function renewDefaultCertificate(server: Server, tls: TlsContexts): NodeJS.Timeo
 }
 
 async function close(
-  server: Server,
+  server: NetServer,
   sockets: ReadonlySet<Socket>,
   connections: ReadonlyMap<Socket, OpenConnection>,
   graceMs: number,

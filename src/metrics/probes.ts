@@ -1,8 +1,8 @@
 // What programs that watch the service may ask: whether it can do its work, and the text of its metrics.
 
 import { statfs } from "node:fs/promises";
-import { BlockList, isIPv4 } from "node:net";
 import type { Probes } from "../api/routes/probes.ts";
+import { addressesIn } from "../lib/cidrs.ts";
 import { measureCapacity } from "./capacity.ts";
 import type { Instruments } from "./metrics.ts";
 
@@ -23,7 +23,6 @@ const LEAST_FREE_BYTES = 256 * 1024 * 1024;
 /** The probes of a running service. */
 export function createProbes(deps: ProbesDeps): Probes {
   const { instruments } = deps;
-  const allowed = addressesOf(deps.allow);
   return {
     async unready() {
       const { bsize, bavail } = await statfs(deps.dataDir);
@@ -42,20 +41,6 @@ export function createProbes(deps: ProbesDeps): Probes {
       const { registry } = instruments;
       return { contentType: registry.contentType, text: await registry.metrics() };
     },
-    mayReadMetrics(peer) {
-      if (peer === undefined) return false;
-      // A socket of both families shows IPv4 addresses as mapped ones.
-      const address = peer.replace(/^::ffff:/i, "");
-      return allowed.check(address, isIPv4(address) ? "ipv4" : "ipv6");
-    },
+    mayReadMetrics: addressesIn(deps.allow),
   };
-}
-
-function addressesOf(cidrs: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const cidr of cidrs) {
-    const [network = "", prefix = ""] = cidr.split("/");
-    list.addSubnet(network, Number(prefix), isIPv4(network) ? "ipv4" : "ipv6");
-  }
-  return list;
 }

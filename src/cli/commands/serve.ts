@@ -145,6 +145,7 @@ async function startService(
       {
         ...{ listen: config.ingressListen, domain: config.ingress.domain },
         hasAccessLog: config.ingress.accessLog,
+        ...ingressPeers(config),
       },
     ),
   );
@@ -193,6 +194,14 @@ function openTraces(
   const observe = (outcome: string, count: number) => traceSpans.labels(outcome).inc(count);
   const deps = { clock: systemClock(), log, observe, version: packageJson.version };
   return createTraces(deps, { endpoint, ...options });
+}
+
+/** Who may say where a connection or a request came from. */
+function ingressPeers({ ingress: { proxyProtocolFrom, forwardedFrom } }: Config) {
+  return {
+    ...(proxyProtocolFrom && { proxyProtocolFrom }),
+    ...(forwardedFrom && { forwardedFrom }),
+  };
 }
 
 async function openDriver(

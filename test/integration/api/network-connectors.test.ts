@@ -120,7 +120,7 @@ describe("CreateNetworkConnector", () => {
       assert.deepEqual(await call("POST", "", creation("x", changes)), {
         status: 400,
         type: "InvalidParameterValueException",
-        body: { Type: "User", message },
+        body: { message },
       });
   });
 
@@ -155,7 +155,7 @@ describe("GetNetworkConnector", () => {
       assert.deepEqual(await call("GET", `/${identifier}`), {
         status: 404,
         type: "ResourceNotFoundException",
-        body: { Type: "User", Message: `Network connector not found for: ${arn}` },
+        body: { Message: `Network connector not found for: ${arn}` },
       });
   });
 

@@ -8,12 +8,11 @@ import { type ErrorCode, ServiceError } from "../../../src/errors.ts";
 const replyTo = (error: unknown) => coreErrorReply(wireErrorOf(error));
 
 describe("coreErrorReply", () => {
-  const user = { Type: "User" };
   const shapes: readonly [ErrorCode, number, string, object][] = [
-    ["NOT_FOUND", 404, "ResourceNotFoundException", { ...user, Message: "Said so" }],
-    ["CONFLICT", 409, "ResourceConflictException", { ...user, message: "Said so" }],
-    ["QUOTA_EXCEEDED", 400, "NetworkConnectorLimitExceededException", { ...user, message: "Said so" }],
-    ["THROTTLED", 429, "TooManyRequestsException", { ...user, Reason: "CallerRateLimitExceeded", message: "Said so" }],
+    ["NOT_FOUND", 404, "ResourceNotFoundException", { Message: "Said so" }],
+    ["CONFLICT", 409, "ResourceConflictException", { message: "Said so" }],
+    ["QUOTA_EXCEEDED", 400, "NetworkConnectorLimitExceededException", { message: "Said so" }],
+    ["THROTTLED", 429, "TooManyRequestsException", { Reason: "CallerRateLimitExceeded", message: "Said so" }],
     ["VALIDATION_FAILED", 400, "ValidationException", { message: "Said so" }],
     ["ACCESS_DENIED", 403, "AccessDeniedException", { message: "Said so" }],
   ]; // prettier-ignore
