@@ -17,7 +17,7 @@ export function serveTraced(
   options: ServeOptions,
   exchange: Exchange,
 ): Promise<void> {
-  const { method, fields, requestId, clientAddress, httpVersion } = exchange;
+  const { method, fields, requestId, httpVersion } = exchange;
   const isKnown = METHODS.has(method);
   return trace(
     isKnown ? method : "HTTP",
@@ -37,7 +37,6 @@ export function serveTraced(
       attributes: {
         "http.request.method": isKnown ? method : "_OTHER",
         "network.protocol.version": httpVersion,
-        "client.address": clientAddress,
         "torpor.request.id": requestId,
       },
     },
@@ -60,6 +59,7 @@ function waitTraced(trace: Trace, traffic: ServeDeps["traffic"]): ServeDeps["tra
 /** Neither target nor fields: they may hold secrets. */
 function attributesOf(fact: ExchangeFact): Attributes {
   return {
+    "client.address": fact.clientAddress,
     "http.response.status_code": fact.status,
     "http.request.body.size": fact.bytesReceived,
     "http.response.body.size": fact.bytesSent,

@@ -15,7 +15,7 @@ import { traceRequest } from "../../../src/traces/otlp.ts";
 import type { EndedSpan } from "../../../src/traces/tracer.ts";
 import { createFakeClock } from "../../fixtures/fake-clock.ts";
 import { eventually } from "../scheduler/harness.ts";
-import { startCollector } from "./collector.ts";
+import { startCollector } from "../../support/collector.ts";
 
 const span = (name: string): EndedSpan => ({
   ...{ traceId: "4bf92f3577b34da6a3ce929d0e0e4736", spanId: "00f067aa0ba902b7", name },

@@ -11,6 +11,8 @@ export interface CollectedSpan {
   readonly parentSpanId?: string;
   readonly name: string;
   readonly kind: number;
+  readonly startTimeUnixNano: string;
+  readonly endTimeUnixNano: string;
   readonly status?: { readonly code: number };
   readonly attributes: readonly {
     readonly key: string;
@@ -77,4 +79,10 @@ export async function startCollector(): Promise<Collector> {
 export function attribute({ attributes }: CollectedSpan, key: string): unknown {
   const value = attributes.find((each) => each.key === key)?.value;
   return value === undefined ? undefined : Object.values(value)[0];
+}
+
+/** Names of the spans of which this one is a part, itself first. */
+export function ancestry(spans: readonly CollectedSpan[], span: CollectedSpan): string[] {
+  const parent = spans.find(({ spanId }) => spanId === span.parentSpanId);
+  return [span.name, ...(parent === undefined ? [] : ancestry(spans, parent))];
 }
