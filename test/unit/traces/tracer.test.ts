@@ -55,6 +55,16 @@ describe("createTracer", () => {
     assert.equal(left.startedAt, 1_700_000_000_010);
   });
 
+  it("gives every span an id of its own", async () => {
+    const { trace, ended } = setUp();
+    // More than the random bytes that are taken at once.
+    for (let index = 0; index < 500; index += 1) await trace("a", nothing);
+    assert.equal(new Set(ended.map(({ spanId }) => spanId)).size, 500);
+    assert.equal(new Set(ended.map(({ traceId }) => traceId)).size, 500);
+    assert.ok(ended.every(({ traceId }) => /^[0-9a-f]{32}$/.test(traceId)));
+    assert.ok(ended.every(({ spanId }) => /^[0-9a-f]{16}$/.test(spanId)));
+  });
+
   it("begins a trace for a root, and for each piece of work that is part of none", async () => {
     const { trace, ended } = setUp();
     await trace("a", () => trace("b", nothing, { kind: "root" }));
