@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { REPOSITORY } from "../scripts/walkthrough/service.ts";
 import { benchApi } from "./api.ts";
 import { machineFacts, type MachineFacts } from "./machine.ts";
+import { benchIngress } from "./ingress.ts";
 import { benchMicrovm } from "./microvm.ts";
 import { type BenchResult, missed, renderTable, saveResult } from "./report.ts";
 
@@ -19,6 +20,7 @@ interface RegisteredBench {
 const BENCHES: Readonly<Record<string, RegisteredBench>> = {
   microvm: { run: benchMicrovm, defaultRounds: 20 },
   api: { run: benchApi, defaultRounds: 10 },
+  ingress: { run: benchIngress, defaultRounds: 5 },
 };
 const USAGE = `Usage: npm run bench -- [${Object.keys(BENCHES).join("|")}]... [--rounds N]`;
 

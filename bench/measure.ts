@@ -2,7 +2,7 @@
 
 import { summarize, type Summary } from "./statistics.ts";
 
-export type Unit = "ms" | "MiB" | "MB/s" | "req/s" | "count";
+export type Unit = "ms" | "MiB" | "count" | "req/s" | "MiB/s";
 
 export interface Measure {
   readonly name: string;
@@ -20,7 +20,7 @@ export interface Expectation {
   readonly figure: "median" | "max";
   /** The limit, from the floor's median where it depends on it. */
   readonly limit: number | { readonly timesFloor: number };
-  /** Whether less than the limit misses it; more does unless given. */
+  /** More is better: the figure is to reach the limit instead of staying below it. */
   readonly isLeast?: boolean;
 }
 
@@ -49,6 +49,6 @@ function isMet(
   if (expectation === undefined) return undefined;
   const { limit, figure, isLeast = false } = expectation;
   if (typeof limit !== "number" && floor === undefined) return undefined;
-  const bound = typeof limit === "number" ? limit : limit.timesFloor * (floor?.median ?? 0);
+  const bound = typeof limit === "number" ? limit : limit.timesFloor * (floor?.median ?? NaN);
   return isLeast ? summary[figure] >= bound : summary[figure] <= bound;
 }

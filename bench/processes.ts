@@ -1,6 +1,6 @@
-// What the operating system says about a microVM, from outside the service.
+// What the operating system says about the processes of a microVM or a proxy, from outside.
 
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 /** Ids of the processes that have `text` in their command line. */
@@ -16,6 +16,23 @@ export function privateBytes(pid: number): number {
   const rollup = readProc(`/proc/${pid}/smaps_rollup`);
   const kib = [...rollup.matchAll(/^Private_\w+:\s+(\d+) kB$/gm)].map((match) => Number(match[1]));
   return kib.reduce((sum, one) => sum + one, 0) * 1024;
+}
+
+/** Forgets the most memory that the process has had so far. */
+export function resetPeakMemory(pid: number): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, "5");
+}
+
+/** Most bytes of memory that the process has had since `resetPeakMemory`. */
+export function peakMemoryBytes(pid: number): number {
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readProc(`/proc/${pid}/status`))?.[1]) * 1024;
+}
+
+/** Seconds of processor time that the process has taken so far. */
+export function processorSeconds(pid: number): number {
+  // The name before may have spaces and parentheses in it; user and system time in hundredths are fields 14 and 15.
+  const fields = readProc(`/proc/${pid}/stat`).replace(/^.*\)/s, "").trim().split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** Bytes that the process has caused to be written to disks so far. */

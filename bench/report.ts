@@ -10,24 +10,27 @@ export interface BenchResult {
   readonly rounds: number;
   /** Of the VMs in it, if there are any. */
   readonly accelerator?: string;
+  /** What the floor is, where it is not torpor's own minimum. */
+  readonly floorName?: string;
   readonly measures: readonly Measure[];
 }
 
 const HEADINGS = ["measure", "median", "p95", "max", "unit", "floor", "ratio", "expected", "met"];
 
 /** The result as a table in Markdown, which reads as well on a terminal. */
-export function renderTable({ measures }: BenchResult): string {
-  const rows = [HEADINGS, ...measures.map((measure) => cells(judge(measure)))];
+export function renderTable({ measures, floorName = "floor" }: BenchResult): string {
+  const headings = HEADINGS.map((heading) => (heading === "floor" ? floorName : heading));
+  const rows = [headings, ...measures.map((measure) => cells(judge(measure)))];
   const widths = HEADINGS.map((_, column) =>
     Math.max(...rows.map((row) => row[column]?.length ?? 0)),
   );
   const line = (row: readonly string[]) =>
     `| ${row.map((cell, column) => pad(cell, column, widths[column] ?? 0)).join(" | ")} |`;
-  const [headings = [], ...body] = rows;
+  const [first = [], ...body] = rows;
   const rule = widths.map((width, column) =>
     isNumeric(column) ? `${"-".repeat(width - 1)}:` : "-".repeat(width),
   );
-  return [line(headings), `| ${rule.join(" | ")} |`, ...body.map(line)].join("\n");
+  return [line(first), `| ${rule.join(" | ")} |`, ...body.map(line)].join("\n");
 }
 
 /** One line for each expectation that is missed. */
@@ -85,7 +88,7 @@ function cells({ measure, summary, floor, ratio, isMet }: Judged): string[] {
 function format(value: number, unit: Unit): string {
   if (unit === "count") return String(value);
   if (unit === "req/s") return value.toFixed(0);
-  return value.toFixed(value < 10 ? 2 : 1);
+  return value.toFixed(value < 0.1 ? 3 : value < 10 ? 2 : 1);
 }
 
 function isNumeric(column: number): boolean {

@@ -21,7 +21,6 @@ export interface OperationRequest {
 
 interface FoundOperation {
   readonly route: Route;
-  readonly answer: NonNullable<Route["answer"]>;
   readonly labels: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
 }
@@ -34,9 +33,7 @@ export async function answerOperation(
 ): Promise<Reply> {
   const { path, query } = splitUrl(request.url);
   const { route, labels } = requireRoute(deps.findRoute, request.method, path);
-  if (route.answer === undefined)
-    throw edgeError("NotImplementedException", `torpor does not implement ${route.operation} yet`);
-  const found = { route, answer: route.answer, labels, query };
+  const found = { route, labels, query };
   const { trace, observe } = deps;
   if (trace === undefined) return run(deps, scope, request, found);
   const { requestId, headers } = request;
@@ -61,10 +58,10 @@ async function run(
   deps: RouteDeps,
   scope: Scope,
   request: OperationRequest,
-  { route, answer, labels, query }: FoundOperation,
+  { route, labels, query }: FoundOperation,
 ): Promise<Reply> {
   const startedAt = performance.now();
-  const { operation } = route;
+  const { operation, answer } = route;
   const tell = (status: number) =>
     deps.observe?.({ operation, status, durationMs: performance.now() - startedAt });
   let output: object;

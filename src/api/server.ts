@@ -46,9 +46,6 @@ export interface ApiLimits {
   readonly maxConnections: number;
 }
 
-/** Said of operations that are not there yet: the caller's affair, not a failure. */
-const NOT_IMPLEMENTED = 501;
-
 const DEFAULT_LIMITS: ApiLimits = {
   maxBodyBytes: 1024 * 1024,
   smallBodyBytes: 64 * 1024,
@@ -196,7 +193,7 @@ class ListeningServer implements ApiServer {
       return;
     }
     const wire = wireErrorOf(error);
-    const isOurs = wire.status >= 500 && wire.status !== NOT_IMPLEMENTED && !wire.isPage;
+    const isOurs = wire.status >= 500 && !wire.isPage;
     if (isOurs) this.#deps.log.error("API request failed", { requestId, error });
     else this.#deps.log.debug("API request refused", { requestId, name: wire.name, error });
     const refusal = this.#answers.refusal(receivedFrom(request, requestId), wire);

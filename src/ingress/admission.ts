@@ -61,6 +61,8 @@ export async function admit(
   if (record === undefined || !isMeant(record, parseRequestHost(request.authority, domains))) {
     return REFUSALS.tokenFailed;
   }
+  // A good token for what is no port of an application.
+  if (claims.shell === true) return REFUSALS.shellUnreachable;
   if (!takesTraffic(record)) return REFUSALS.tokenFailed;
   const givenPort = request.port ?? request.subprotocols.port;
   const port = givenPort === undefined ? DEFAULT_PORT : parsePort(givenPort);

@@ -31,6 +31,32 @@ export interface Exchange {
   readonly traffic: ByteCount;
   /** Deals with what is left of the request after its response. */
   discardRest(): void;
+  /** Set when the exchange can be carried without the streams of its bodies. */
+  readonly direct?: DirectClient | undefined;
+}
+
+/** The client's side of an exchange without streams: its bytes as they come, and what is to be sent as it is. */
+export interface DirectClient {
+  /** From now on the request's body goes to `user`, what has come already first. */
+  attach(user: DirectUser): void;
+  /** After `onBody` has said false. */
+  resumeBody(): void;
+  /** Sends head and the body so far, which may be all of it. False: send more only after `onClientDrain`. */
+  start(head: ResponseHead, first: Buffer, isWhole: boolean): boolean;
+  /** As `start`. */
+  write(chunk: Buffer): boolean;
+  /** The response is whole, as its Content-Length has said. */
+  end(): void;
+  /** The response is sent through its stream after all. */
+  leave(): void;
+}
+
+export interface DirectUser {
+  /** False: takes more only after `resumeBody`. */
+  onBody(chunk: Buffer): boolean;
+  onBodyEnd(): void;
+  onClientDrain(): void;
+  onClientClose(): void;
 }
 
 export interface ResponseHead {

@@ -4,6 +4,7 @@
 import { isServiceError, ServiceError } from "../errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { fieldValues, responseHeaders, TIMING_HEADER, trailerFields } from "./headers.ts";
+import { relayPlain } from "./plain-relay.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
 import { tunnel } from "./tunnel.ts";
 import {
@@ -22,6 +23,10 @@ const FORCE_H2_HEADER = "x-aws-proxy-force-h2";
  * client has been sent nothing; rejects when either side was cut off midway.
  */
 export async function forward(exchange: Exchange, target: Target): Promise<Refusal | undefined> {
+  if (exchange.direct !== undefined && isPlain(exchange)) {
+    const outcome = await relayPlain(exchange, exchange.direct, target);
+    return outcome?.kind === "response" ? relayResponse(exchange, outcome, []) : outcome;
+  }
   const startedAt = performance.now();
   let answer: UpstreamAnswer;
   try {
@@ -49,6 +54,12 @@ async function call(exchange: Exchange, target: Target): Promise<UpstreamAnswer>
     if (!mayReplay || !isServiceError(error) || error.details.wasReused !== true) throw error;
     return send(exchange, target, false);
   }
+}
+
+/** Whether the exchange asks for nothing that takes more than plain messages. */
+function isPlain(exchange: Exchange): boolean {
+  const wantsTiming = fieldValues(exchange.fields, TIMING_HEADER).length > 0;
+  return exchange.upstreams.plain.isUseful && !wantsTiming && !speaksHttp2(exchange);
 }
 
 /** An upgrade is one of HTTP/1.1, whatever else the client asks for. */

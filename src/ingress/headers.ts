@@ -26,6 +26,7 @@ const CONNECTION_FIELDS = new Set([
   "te",
   "upgrade",
 ]);
+const NOTHING_LISTED: ReadonlySet<string> = new Set();
 const FRAMING_FIELDS = new Set(["content-length", "transfer-encoding"]);
 /** A `Connection` field that names one of these is not obeyed: the message would mean something else without it. */
 const END_TO_END_FIELDS = new Set([
@@ -114,18 +115,16 @@ export function requestFraming(raw: RawHeaders): Framing | undefined {
 export function fieldValues(raw: RawHeaders, name: string): string[] {
   const values: string[] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
-    if (raw[index]?.toLowerCase() === name) values.push(raw[index + 1] ?? "");
+    const field = raw[index];
+    // Most are told apart by their length.
+    if (field?.length === name.length && field.toLowerCase() === name)
+      values.push(raw[index + 1] ?? "");
   }
   return values;
 }
 
 function endToEndFields(raw: RawHeaders, isDropped: (name: string) => boolean): string[] {
-  const listed = new Set(
-    fieldValues(raw, "connection")
-      .flatMap((value) => value.split(","))
-      .map((name) => name.trim().toLowerCase())
-      .filter((name) => !END_TO_END_FIELDS.has(name)),
-  );
+  const listed = listedFields(fieldValues(raw, "connection"));
   const fields: string[] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const name = raw[index] ?? "";
@@ -137,8 +136,18 @@ function endToEndFields(raw: RawHeaders, isDropped: (name: string) => boolean): 
   return fields;
 }
 
+/** What `Connection` fields say belongs to the connection. */
+function listedFields(values: readonly string[]): ReadonlySet<string> {
+  if (values.length === 0) return NOTHING_LISTED;
+  const names = values
+    .flatMap((value) => value.split(","))
+    .map((name) => name.trim().toLowerCase());
+  return new Set(names.filter((name) => !END_TO_END_FIELDS.has(name)));
+}
+
 /** A token offered as a sub-protocol must never reach the application, whatever kind of request it came with. */
-function withoutOwnSubprotocols(fields: RawHeaders): string[] {
+function withoutOwnSubprotocols(fields: string[]): string[] {
+  if (fieldValues(fields, "sec-websocket-protocol").length === 0) return fields;
   const kept: string[] = [];
   for (let index = 0; index + 1 < fields.length; index += 2) {
     const [name = "", value = ""] = [fields[index], fields[index + 1]];

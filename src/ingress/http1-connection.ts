@@ -44,7 +44,10 @@ export class Http1Connection {
   /** Takes no further requests. */
   shutDown(): void {
     this.#isClosing = true;
-    if (!this.isBusy) this.#socket.destroy();
+    if (this.isBusy) return;
+    // The last answer may still be on its way out.
+    if (this.#socket.writableLength > 0) this.#socket.destroySoon();
+    else this.#socket.destroy();
   }
 
   /** Runs `task` after those before it. `task` does not reject. A client that pipelines too much is cut. */

@@ -13,6 +13,7 @@ import type { Duplex } from "node:stream";
 import { hasErrorCode } from "../errors.ts";
 import { Http1Connection } from "./http1-connection.ts";
 import type { Exchange } from "./exchange.ts";
+import { PlainClient } from "./plain-client.ts";
 import { type Http1Upgrade, readHttp1Exchange } from "./http1-exchange.ts";
 import { refusalHead, REFUSALS } from "./refusal.ts";
 
@@ -29,6 +30,8 @@ export interface Http1Listener extends Disposable {
   accept(socket: Socket, clientAddress: string | undefined): Http1Connection;
 }
 
+/** How often slow and silent clients are looked for, at least. */
+const MAX_CHECK_MS = 5000;
 /** Protocols that would carry further requests past the ingress's eyes. */
 const NEVER_TUNNELLED = /^(?:h2c|http|tls)\b/i;
 
@@ -38,6 +41,7 @@ export function createHttp1Listener(
   carry: (exchange: Exchange) => Promise<void>,
 ): Http1Listener {
   const connections = new Map<Duplex, Http1Connection>();
+  const plain = new Set<PlainClient>();
   const server = createServer(parserOptions(limits));
   server.maxHeadersCount = 0;
   // The time limits of node:http start with this event, and it never listens itself.
@@ -58,16 +62,43 @@ export function createHttp1Listener(
     if (isBusy || hasErrorCode(error, "ECONNRESET")) return void socket.destroy();
     answerAndClose(socket, parseFailureStatus(error));
   });
+  const checking = setInterval(
+    () => endSilent(plain, limits),
+    Math.min(MAX_CHECK_MS, limits.headersTimeoutMs),
+  ).unref();
   return {
     accept(socket, clientAddress) {
       const connection = new Http1Connection(socket, clientAddress);
       connections.set(socket, connection);
-      socket.once("close", () => connections.delete(socket));
-      server.emit("connection", socket);
+      const client: PlainClient = new PlainClient(socket, connection, {
+        carry,
+        handOver(bytes) {
+          plain.delete(client);
+          server.emit("connection", socket);
+          if (bytes.length > 0) socket.unshift(bytes);
+        },
+      });
+      plain.add(client);
+      socket.once("close", () => {
+        connections.delete(socket);
+        plain.delete(client);
+      });
       return connection;
     },
-    [Symbol.dispose]: () => stopTimers(server),
+    [Symbol.dispose]() {
+      clearInterval(checking);
+      stopTimers(server);
+    },
   };
+}
+
+/** Ends the connections on which no request has begun for too long. */
+function endSilent(clients: Iterable<PlainClient>, limits: Http1Limits): void {
+  const now = performance.now();
+  for (const client of clients) {
+    const { ms, hasServed } = client.silentMs(now);
+    if (ms > (hasServed ? limits.keepAliveMs : limits.headersTimeoutMs)) client.end();
+  }
 }
 
 /** It never listened, but looks for slow clients at intervals until closed. */
@@ -81,7 +112,7 @@ function parserOptions({ headersTimeoutMs, keepAliveMs, headerBytes }: Http1Limi
     headersTimeout: headersTimeoutMs,
     // Uploads may stream for as long as the microVM lives.
     requestTimeout: 0,
-    connectionsCheckingInterval: Math.min(5000, headersTimeoutMs),
+    connectionsCheckingInterval: Math.min(MAX_CHECK_MS, headersTimeoutMs),
     keepAliveTimeout: keepAliveMs,
     insecureHTTPParser: false,
     shouldUpgradeCallback: ({ headers }) =>

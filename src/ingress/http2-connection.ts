@@ -100,6 +100,7 @@ export class Http2Connection {
 
   #take(stream: ServerHttp2Stream, raw: readonly string[]): void {
     const left = new AbortController();
+    let isCarried = false;
     // Followed by the close, which is what counts.
     stream.on("error", () => undefined);
     stream.once("aborted", () => {
@@ -107,7 +108,7 @@ export class Http2Connection {
     });
     stream.once("close", () => {
       const isOver = stream.headersSent && stream.writableFinished && !stream.aborted;
-      if (!isOver) left.abort(new Error("Client has left"));
+      if (!isOver && !isCarried) left.abort(new Error("Client has left"));
     });
     if (this.#exchanges >= MAX_STREAMS + MAX_ABANDONED) return this.#calm();
     const upstreams = this.#upstreams;
@@ -117,7 +118,10 @@ export class Http2Connection {
     });
     if ("kind" in exchange) return refuseStream(stream, exchange);
     this.#exchanges += 1;
-    void this.#carry(exchange).finally(() => (this.#exchanges -= 1));
+    void this.#carry(exchange).finally(() => {
+      isCarried = true;
+      this.#exchanges -= 1;
+    });
   }
 
   #spendControl(): void {

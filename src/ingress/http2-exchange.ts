@@ -11,6 +11,7 @@ import {
   type UpgradeRequest,
 } from "./exchange.ts";
 import { fieldValues, type RawHeaders, requestFraming } from "./headers.ts";
+import { http2Direct } from "./http2-direct.ts";
 import { trailersOf, writableFields } from "./http2-fields.ts";
 import { type Refusal, REFUSALS, writeRefusal } from "./refusal.ts";
 import type { ClientUpstreams } from "./upstreams.ts";
@@ -43,12 +44,17 @@ export function readHttp2Exchange(input: Http2ExchangeInput): Exchange | Refusal
   const isConnect = request.method === "CONNECT";
   if (isConnect && request.protocol === undefined) return REFUSALS.badRequest;
   if (isConnect && request.protocol !== "websocket") return REFUSALS.protocolUnknown;
-  const key = randomBytes(16).toString("base64");
-  const fields = requestFields(raw, request.authority, isConnect ? key : undefined);
+  const key = isConnect ? randomBytes(16).toString("base64") : undefined;
+  const fields = requestFields(raw, request.authority, key);
   const hasBody = !isConnect && !stream.endAfterHeaders;
   const framing = requestFraming(fields);
   if (framing === undefined || framing.kind === "chunked") return REFUSALS.badRequest;
   if (isConnect && (framing.kind !== "none" || stream.endAfterHeaders)) return REFUSALS.badRequest;
+  const expectsContinue = fieldValues(fields, "expect").some((value) =>
+    /^100-continue$/i.test(value),
+  );
+  const isBodiless = stream.endAfterHeaders && framing.kind === "none" && !expectsContinue;
+  const response = http2Response(stream);
   return {
     requestId: randomUUID(),
     httpVersion: "2",
@@ -59,15 +65,16 @@ export function readHttp2Exchange(input: Http2ExchangeInput): Exchange | Refusal
     authority: request.authority,
     fields,
     framing: framing.kind === "none" && hasBody ? { kind: "chunked" } : framing,
-    expectsContinue: fieldValues(fields, "expect").some((value) => /^100-continue$/i.test(value)),
+    expectsContinue,
     body: stream,
     trailers: trailersOf(stream),
-    response: http2Response(stream),
+    response,
     upstreams: input.upstreams,
-    upgrade: isConnect ? webSocket(stream, key) : undefined,
+    upgrade: key !== undefined ? webSocket(stream, key) : undefined,
     signal: input.signal,
     traffic: { received: 0, sent: 0 },
     discardRest: () => discardRest(stream),
+    direct: isBodiless ? http2Direct(stream, response.noteStatus) : undefined,
   };
 }
 
@@ -145,7 +152,12 @@ function requestFields(raw: RawHeaders, authority: string, key: string | undefin
   return fields;
 }
 
-function http2Response(stream: ServerHttp2Stream): ExchangeResponse {
+interface Http2Response extends ExchangeResponse {
+  /** A header was sent past this. */
+  noteStatus(status: number): void;
+}
+
+function http2Response(stream: ServerHttp2Stream): Http2Response {
   let status = 200;
   let trailers: Record<string, string[]> = {};
   stream.once("wantTrailers", () => stream.sendTrailers(trailers));
@@ -167,6 +179,7 @@ function http2Response(stream: ServerHttp2Stream): ExchangeResponse {
       respond(stream, fields, { endStream, waitForTrailers: !endStream });
       status = head.status;
     },
+    noteStatus: (sent) => void (status = sent),
     // An HTTP/2 header is not held back.
     flush: () => undefined,
     end(given) {

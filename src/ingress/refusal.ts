@@ -30,6 +30,8 @@ export const REFUSALS = {
   headerTooLarge: refusal(431, "Request header too large", null),
   protocolUnknown: refusal(501, "Protocol not supported", null),
   appConnectFailed: refusal(502, "", "APP_CONNECT_FAILED"),
+  /** As recorded for a shell's token over plain HTTPS. */
+  shellUnreachable: refusal(502, "", "APP_CONNECT_FAILED"),
   microvmConnectFailed: refusal(502, "", "MICROVM_CONNECT_FAILED"),
   internal: refusal(500, "Internal server error", null),
 } as const satisfies Record<string, Refusal>;

@@ -15,7 +15,7 @@ import {
 
 const USUALLY_BODILESS = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"]);
 /** Largest response header of an application. */
-const RESPONSE_HEADER_LIMIT = 64 * 1024;
+export const RESPONSE_HEADER_LIMIT = 64 * 1024;
 
 /** Sends the request; resolves when the application's header is there. Rejects GUEST_UNREACHABLE. */
 export function sendHttp1(
@@ -31,12 +31,7 @@ export function sendHttp1(
     method: exchange.method,
     path: exchange.target,
     // A flat list keeps order, spelling and repetitions; node adds nothing to it but `Connection`.
-    headers: requestHeaders({
-      raw: exchange.fields,
-      framing: outgoingFraming(exchange),
-      requestId: exchange.requestId,
-      ...upgradeHeaders(exchange, target.subprotocols),
-    }),
+    headers: http1Header(exchange, target),
     maxHeaderSize: RESPONSE_HEADER_LIMIT,
   });
   limitConnectTime(outgoing, target.connectTimeoutMs);
@@ -76,6 +71,16 @@ export function sendHttp1(
     outgoing.on("error", fail);
     // An upgrade that was not asked for ends the connection without an error.
     outgoing.once("close", () => fail());
+  });
+}
+
+/** The header of the exchange's request over HTTP/1.1, without `Connection`. */
+export function http1Header(exchange: Exchange, { subprotocols }: Target): string[] {
+  return requestHeaders({
+    raw: exchange.fields,
+    framing: outgoingFraming(exchange),
+    requestId: exchange.requestId,
+    ...upgradeHeaders(exchange, subprotocols),
   });
 }
 
@@ -126,7 +131,8 @@ function limitConnectTime(outgoing: ClientRequest, timeoutMs: number): void {
   });
 }
 
-function relayInformation(exchange: Exchange, outgoing: ClientRequest): void {
+/** Passes on what the application says before its answer, as far as the client wants to know. */
+export function relayInformation(exchange: Exchange, outgoing: ClientRequest): void {
   const { response, expectsContinue } = exchange;
   let isContinued = false;
   outgoing.on("continue", () => {

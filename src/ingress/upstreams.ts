@@ -3,12 +3,15 @@
 
 import { Agent } from "node:http";
 import type { TrafficLease } from "../microvms/traffic.ts";
+import { PlainUpstreams } from "./plain-upstream.ts";
 import { UpstreamSessions } from "./upstream-sessions.ts";
 
 /** What an exchange may use of its client's connections. */
 export interface ClientUpstreams extends Disposable {
   /** An agent whose connection is certainly new without `mayReuse`. */
   agentFor(lease: TrafficLease, port: number, mayReuse: boolean): Agent;
+  /** For plain messages over HTTP/1.1. */
+  readonly plain: PlainUpstreams;
   /** Over HTTP/2. */
   readonly sessions: UpstreamSessions;
 }
@@ -27,6 +30,7 @@ const IDLE_MS = 1500;
 
 /** The client's connection to an application, kept while idle and cut when the VMM goes away. Dispose when the client has left. */
 export class Upstreams implements ClientUpstreams {
+  readonly plain = new PlainUpstreams(1);
   readonly sessions = new UpstreamSessions();
   #pool: Pool | undefined;
 
@@ -57,6 +61,7 @@ export class Upstreams implements ClientUpstreams {
 
   [Symbol.dispose](): void {
     this.#drop();
+    this.plain[Symbol.dispose]();
     this.sessions[Symbol.dispose]();
   }
 
@@ -74,6 +79,7 @@ const MAX_FREE_SOCKETS = 8;
 
 /** As `Upstreams`, for a client whose exchanges are carried side by side. */
 export class SharedUpstreams implements ClientUpstreams {
+  readonly plain = new PlainUpstreams(MAX_FREE_SOCKETS);
   readonly sessions = new UpstreamSessions();
   readonly #kept = new Map<AbortSignal, { readonly agent: Agent; readonly onGone: () => void }>();
 
@@ -101,6 +107,7 @@ export class SharedUpstreams implements ClientUpstreams {
       agent.destroy();
     }
     this.#kept.clear();
+    this.plain[Symbol.dispose]();
     this.sessions[Symbol.dispose]();
   }
 }

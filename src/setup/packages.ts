@@ -34,7 +34,15 @@ export const SETUP_PACKAGES: readonly RequiredPackage[] = [
 
 /** What the tests and the examples call beyond that. */
 export const DEVELOPMENT_PACKAGES: readonly RequiredPackage[] = [
-  { name: "python3-venv", why: "runs a Python AWS client in the end-to-end tests" },
+  { name: "python3-venv", why: "runs Python's AWS and HTTP clients in the tests" },
+  { name: "curl", why: "an HTTP client of the tests" },
+];
+
+/** What `bench ingress` compares the ingress with and loads it by; installed when it is first run. */
+export const BENCH_PACKAGES: readonly RequiredPackage[] = [
+  { name: "nginx-light", why: "the upstream of the ingress bench, and the proxy beside it" },
+  { name: "haproxy", why: "another proxy beside the ingress in its bench" },
+  { name: "nghttp2-client", why: "h2load, which loads the proxies over HTTP/1.1 and HTTP/2" },
 ];
 
 export interface PackageDeps {

@@ -1,7 +1,7 @@
 // Endpoint tokens as compact JWEs (RFC 7516): protected header {kid, alg "dir", enc "A256GCM"}, the claims sealed inside
 // and padded, so that a token's length says little about them.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { CompactEncrypt, compactDecrypt } from "jose";
 import { JOSEError } from "jose/errors";
 import { z } from "zod";
@@ -42,6 +42,7 @@ const claimsSchema = z.strictObject({
       z.strictObject({ allPorts: z.strictObject({}) }),
     ]),
   ),
+  shell: z.literal(true).exactOptional(),
   expiresAt: z.number(),
 });
 
@@ -59,7 +60,7 @@ export function createTokens(deps: TokensDeps): Tokens {
     mint: (claims) => mint(newest, claims, deps.now()),
     async open(token) {
       if (token.length > TOKEN_LENGTH_LIMIT) return undefined;
-      const digest = createHash("sha256").update(token).digest("base64");
+      const digest = hash("sha256", token, "base64");
       let claims = opened.get(digest);
       if (claims === undefined) {
         const kid = tokenKeyId(token);
@@ -81,8 +82,8 @@ async function mint(newest: TokenKey, claims: TokenClaims, now: number): Promise
   if (claims.expiresAt - now > TOKEN_LIFETIME_LIMIT_MS) {
     throw new ServiceError("VALIDATION_FAILED", "Cannot mint token: it would live over 60 minutes");
   }
-  const { microvmId, ports, expiresAt } = claims;
-  const text = JSON.stringify({ microvmId, ports, expiresAt });
+  const { microvmId, ports, shell, expiresAt } = claims;
+  const text = JSON.stringify({ microvmId, ports, shell, expiresAt });
   const blocks = Math.ceil(Buffer.byteLength(text) / PADDING_BLOCK);
   const padding = " ".repeat(blocks * PADDING_BLOCK - Buffer.byteLength(text));
   const token = await new CompactEncrypt(Buffer.from(text + padding))

@@ -1,4 +1,4 @@
-// Endpoint tokens: who may reach which ports of which microVM until when.
+// Endpoint tokens: who may reach which ports of which microVM, or its shell, until when.
 
 export type PortGrant =
   | { readonly port: number }
@@ -7,7 +7,10 @@ export type PortGrant =
 
 export interface TokenClaims {
   readonly microvmId: string;
+  /** None in a token for the shell. */
   readonly ports: readonly PortGrant[];
+  /** Set in a token for the shell, which opens nothing else. */
+  readonly shell?: true;
   /** Epoch ms. */
   readonly expiresAt: number;
 }

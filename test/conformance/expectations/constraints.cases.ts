@@ -50,6 +50,16 @@ export const CONSTRAINT_CASES: readonly Case[] = [
     ],
   },
   {
+    name: "Values over 1024 characters are not repeated",
+    steps: [
+      running(
+        { imageIdentifier: "i".repeat(1024) },
+        at("imageIdentifier", atMost(256), "i".repeat(1024)),
+      ),
+      running({ imageIdentifier: "i".repeat(1025) }, at("imageIdentifier", atMost(256))),
+    ],
+  },
+  {
     name: "An idle policy has all three members, and their bounds",
     steps: [
       running(

@@ -75,6 +75,7 @@ export const REQUEST_CASES: readonly Case[] = [
       get("/2025-09-09/microvm-images/microvm-image/flask", NO_PLACE),
       get("/2025-09-09/functions", NO_PLACE),
       get("/2026-04-04/nothing", NO_PLACE),
+      get("/2017-03-31/nothing", NO_PLACE),
     ],
   },
   {

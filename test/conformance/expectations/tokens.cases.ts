@@ -1,7 +1,7 @@
 // Endpoint and shell tokens.
 
-import type { Case } from "../support/cases.ts";
-import { matcher, matching } from "../support/match.ts";
+import type { Case, Step } from "../support/cases.ts";
+import { matcher } from "../support/match.ts";
 import {
   aLaunch,
   aMicrovm,
@@ -11,7 +11,7 @@ import {
   theMicrovm,
 } from "./given.ts";
 import { invalid, notFound } from "./refusals.ts";
-import { NO_MICROVM } from "./shapes.ts";
+import { ALL_INGRESS, HTTP_INGRESS, NO_INGRESS, NO_MICROVM, SHELL_INGRESS } from "./shapes.ts";
 
 const asked = { expirationInMinutes: 60, allowedPorts: [{ port: 8080 }] };
 /** A compact JWE without an encrypted key, with these three members in this order in its header. */
@@ -95,16 +95,81 @@ export const TOKEN_CASES: readonly Case[] = [
     ],
   },
   {
-    name: "CreateMicrovmShellAuthToken is known but not there yet",
+    name: "CreateMicrovmShellAuthToken answers a JWE of the same form, with HTTP_INGRESS or alone",
+    steps: [SHELL_INGRESS, HTTP_INGRESS].flatMap((other): readonly Step[] => [
+      ...(other === SHELL_INGRESS ? anImage() : []),
+      aLaunch({ ingressNetworkConnectors: [...new Set([SHELL_INGRESS, other])] }),
+      {
+        call: "CreateMicrovmShellAuthToken",
+        input: { ...theMicrovm, expirationInMinutes: 60 },
+        answer: MINTED,
+      },
+    ]),
+  },
+  {
+    name: "CreateMicrovmShellAuthToken demands SHELL_INGRESS, which ALL_INGRESS does not stand for",
+    steps: [
+      ...anImage(),
+      ...[undefined, [ALL_INGRESS], [NO_INGRESS]].flatMap((connectors): readonly Step[] => [
+        aLaunch(connectors && { ingressNetworkConnectors: connectors }),
+        {
+          call: "CreateMicrovmShellAuthToken",
+          input: { ...theMicrovm, expirationInMinutes: 5 },
+          refusal: invalid(
+            "Shell access requires SHELL_INGRESS network connector to be configured on the MicroVM.",
+          ),
+        },
+      ]),
+    ],
+  },
+  {
+    name: "CreateMicrovmShellAuthToken refuses ALL_INGRESS beside others, which RunMicrovm takes",
+    steps: [
+      ...anImage(),
+      aLaunch({ ingressNetworkConnectors: [ALL_INGRESS, SHELL_INGRESS] }),
+      {
+        call: "CreateMicrovmShellAuthToken",
+        input: { ...theMicrovm, expirationInMinutes: 5 },
+        refusal: invalid(
+          "ALL_INGRESS cannot be combined with other ingress network connectors; use HTTP_INGRESS and/or SHELL_INGRESS instead",
+        ),
+      },
+    ],
+  },
+  {
+    name: "CreateMicrovmShellAuthToken lives from 1 to 60 minutes",
     steps: [
       {
         call: "CreateMicrovmShellAuthToken",
+        input: { microvmIdentifier: NO_MICROVM, expirationInMinutes: 61 },
+        refusal: invalid(
+          "1 validation error detected: Value '61' at 'expirationInMinutes' failed to satisfy constraint: Member must have value less than or equal to 60",
+        ),
+      },
+      {
+        call: "CreateMicrovmShellAuthToken",
+        input: { microvmIdentifier: NO_MICROVM, expirationInMinutes: 0 },
+        refusal: invalid(
+          "1 validation error detected: Value '0' at 'expirationInMinutes' failed to satisfy constraint: Member must have value greater than or equal to 1",
+        ),
+      },
+      {
+        call: "CreateMicrovmShellAuthToken",
         input: { microvmIdentifier: NO_MICROVM, expirationInMinutes: 5 },
-        refusal: {
-          status: 501,
-          type: "NotImplementedException",
-          body: { message: matching(/CreateMicrovmShellAuthToken/) },
-        },
+        refusal: notFound(`MicroVM not found: ${NO_MICROVM}`),
+      },
+    ],
+  },
+  {
+    name: "CreateMicrovmShellAuthToken refuses a TERMINATED microVM",
+    steps: [
+      ...aTerminatedMicrovm(),
+      {
+        call: "CreateMicrovmShellAuthToken",
+        input: { ...theMicrovm, expirationInMinutes: 5 },
+        refusal: invalid(
+          "The MicroVM <microvmId> has been terminated and its state cannot be changed.",
+        ),
       },
     ],
   },

@@ -19,7 +19,7 @@ import { openAuthority } from "../../../src/tls/authority.ts";
 import { createTlsContexts, type TlsContextsDeps } from "../../../src/tls/contexts.ts";
 import { createTokens } from "../../../src/tokens/jwe-tokens.ts";
 import { openTokenKeys } from "../../../src/tokens/keys.ts";
-import type { PortGrant, Tokens } from "../../../src/tokens/tokens.ts";
+import type { TokenClaims, Tokens } from "../../../src/tokens/tokens.ts";
 
 export const MICROVM_ID = "microvm-0f4a1a6e-6ad2-3c4d-9e1f-0123456789ab";
 export const ENDPOINT_ID = "7b0e7c57-64b6-4a3e-8f52-a1b2c3d4e5f6";
@@ -104,11 +104,7 @@ export interface Harness extends AsyncDisposable {
   readonly logLines: string[];
   /** Moves on with `clock.now`. */
   readonly clock: { now: number };
-  token(claims?: {
-    microvmId?: string;
-    ports?: readonly PortGrant[];
-    expiresAt?: number;
-  }): Promise<string>;
+  token(claims?: Partial<TokenClaims>): Promise<string>;
   /** Header with a token for the application's port, and that port. */
   credentials(): Promise<Record<string, string>>;
   /** A TLS connection to the ingress. */

@@ -190,6 +190,16 @@ test("a request that has waited long enough gets 503 and is told when to come ba
   }
 });
 
+test("a shell's token reaches no port", async () => {
+  const token = await harness.token({ ports: [], shell: true });
+  const port = String(harness.appPort);
+  for (const more of [{}, { "x-aws-proxy-port": port }]) {
+    const reply = await fetchOnce(harness, { headers: { "x-aws-proxy-auth": token, ...more } });
+    assertRefused(reply, 502, "", "APP_CONNECT_FAILED");
+  }
+  assert.equal(harness.traffic.leases.length, 0);
+});
+
 test("a VMM that goes away while the application is being reached gets 502", async () => {
   await using own = await startHarness({ app: () => undefined });
   const reply = fetchOnce(own, { headers: await own.credentials() });

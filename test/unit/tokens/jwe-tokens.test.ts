@@ -52,6 +52,15 @@ test("mint pads tokens to one usual length", async () => {
   assert.ok(long.length >= 767 && long.length <= 868, `length ${long.length}`);
 });
 
+test("a token for the shell has the usual length and says so inside alone", async () => {
+  const tokens = tokensAt(NOW, KEY);
+  const claims = { ...CLAIMS, ports: [], shell: true } as const;
+  const token = await tokens.mint(claims);
+  assert.equal(token.length, (await tokens.mint(CLAIMS)).length);
+  assert.deepEqual(await tokens.open(token), claims);
+  assert.ok(!("shell" in ((await tokens.open(await tokens.mint(CLAIMS))) ?? assert.fail())));
+});
+
 test("mint never seals the same claims to the same text twice", async () => {
   const tokens = tokensAt(NOW, KEY);
   assert.notEqual(await tokens.mint(CLAIMS), await tokens.mint(CLAIMS));

@@ -1,0 +1,182 @@
+// One plain request and its response on a client connection. Bytes go straight between the connection and whoever
+// carries the exchange (`direct`); for everybody else there is a stream for each body, made when first asked for.
+
+import { randomUUID } from "node:crypto";
+import type { Socket } from "node:net";
+import { Readable } from "node:stream";
+import type { ByteCount, DirectClient, DirectUser, Exchange, ResponseHead } from "./exchange.ts";
+import type { Framing, RawHeaders } from "./headers.ts";
+import type { Http1Connection } from "./http1-connection.ts";
+import type { PlainRequestHead } from "./plain-heads.ts";
+import { PlainResponse } from "./plain-response.ts";
+import type { ClientUpstreams } from "./upstreams.ts";
+
+/** What is read of a request after its answer, so that a client still sending gets to see the answer. */
+const DRAIN_BYTES = 1024 * 1024;
+const DRAIN_MS = 2000;
+/** Body bytes kept for whoever will take them. */
+const MAX_PENDING_BYTES = 64 * 1024;
+const NOTHING = Buffer.alloc(0);
+
+export class PlainExchange implements Exchange, DirectClient {
+  readonly requestId = randomUUID();
+  readonly httpVersion = "1.1";
+  clientAddress: string | undefined;
+  readonly method: string;
+  readonly target: string;
+  readonly authority: string;
+  fields: RawHeaders;
+  readonly framing: Framing;
+  readonly expectsContinue = false;
+  readonly upgrade = undefined;
+  readonly upstreams: ClientUpstreams;
+  readonly signal: AbortSignal;
+  readonly traffic: ByteCount = { received: 0, sent: 0 };
+  readonly response: PlainResponse;
+  readonly #socket: Socket;
+  #bodyLeft: number;
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
+  #user: DirectUser | undefined;
+  #stream: Readable | undefined;
+  /** Bytes that may still be thrown away; undefined while the body is wanted. */
+  #discardable: number | undefined;
+  #discardTimer: NodeJS.Timeout | undefined;
+  #isCarried = false;
+
+  constructor(socket: Socket, head: PlainRequestHead, connection: Http1Connection) {
+    this.#socket = socket;
+    this.method = head.method;
+    this.target = head.target;
+    this.authority = head.host;
+    this.fields = head.fields;
+    this.framing = head.framing;
+    this.#bodyLeft = head.bodyBytes;
+    this.clientAddress = connection.clientAddress;
+    this.upstreams = connection.upstreams;
+    this.signal = connection.signal;
+    this.response = new PlainResponse(socket, head.method);
+  }
+
+  get direct(): DirectClient {
+    return this;
+  }
+
+  /** The request's body as a stream. */
+  get body(): Readable {
+    this.#stream ??= this.#openStream();
+    return this.#stream;
+  }
+
+  trailers(): RawHeaders | undefined {
+    return this.#bodyLeft === 0 ? [] : undefined;
+  }
+
+  /** Carried, answered and read to its end: the next request may begin. */
+  get isOver(): boolean {
+    return this.#isCarried && this.#bodyLeft === 0;
+  }
+
+  /** Takes the part of the chunk that is this request's body; returns what follows it. */
+  takeBody(chunk: Buffer): Buffer {
+    if (this.#bodyLeft === 0) return chunk;
+    const isMore = chunk.length > this.#bodyLeft;
+    const part = isMore ? chunk.subarray(0, this.#bodyLeft) : chunk;
+    this.#bodyLeft -= part.length;
+    const user = this.#user;
+    if (this.#discardable !== undefined) this.#discard(part.length);
+    else if (user === undefined) this.#keep(part);
+    else {
+      this.#pass(user, part);
+      if (this.#bodyLeft === 0) user.onBodyEnd();
+    }
+    return isMore ? chunk.subarray(part.length) : NOTHING;
+  }
+
+  attach(user: DirectUser): void {
+    this.#user = user;
+    const pending = this.#pending;
+    this.#pending = [];
+    this.resumeBody();
+    for (const chunk of pending) this.#pass(user, chunk);
+    if (this.#bodyLeft === 0) user.onBodyEnd();
+  }
+
+  resumeBody(): void {
+    if (this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  start(head: ResponseHead, first: Buffer): boolean {
+    return this.response.startDirectly(head, first);
+  }
+
+  write(chunk: Buffer): boolean {
+    return this.#socket.write(chunk);
+  }
+
+  end(): void {
+    this.#user = undefined;
+  }
+
+  leave(): void {
+    this.response.leavePlain();
+  }
+
+  discardRest(): void {
+    this.#user = undefined;
+    this.#pending = [];
+    if (this.#bodyLeft === 0 || this.#socket.destroyed) return;
+    this.#discardable = DRAIN_BYTES;
+    this.#discardTimer = setTimeout(() => this.#socket.destroy(), DRAIN_MS);
+    this.resumeBody();
+  }
+
+  /** Whoever carried the exchange is done with it. */
+  finish(): void {
+    this.#isCarried = true;
+  }
+
+  onDrain(): void {
+    this.response.onDrain();
+    this.#user?.onClientDrain();
+  }
+
+  onClose(): void {
+    clearTimeout(this.#discardTimer);
+    this.#stream?.destroy();
+    this.response.onClose();
+    this.#user?.onClientClose();
+  }
+
+  #pass(user: DirectUser, part: Buffer): void {
+    this.traffic.received += part.length;
+    if (!user.onBody(part)) this.#socket.pause();
+  }
+
+  #keep(part: Buffer): void {
+    this.#pending.push(part);
+    this.#pendingBytes += part.length;
+    if (this.#pendingBytes >= MAX_PENDING_BYTES) this.#socket.pause();
+  }
+
+  #discard(bytes: number): void {
+    this.#discardable = (this.#discardable ?? 0) - bytes;
+    if (this.#bodyLeft === 0) clearTimeout(this.#discardTimer);
+    else if (this.#discardable < 0) this.#socket.destroy();
+  }
+
+  #openStream(): Readable {
+    const stream = new Readable({ read: () => this.resumeBody() });
+    this.attach({
+      onBody: (chunk) => {
+        // Whoever carries the exchange by streams counts for itself.
+        this.traffic.received -= chunk.length;
+        return stream.push(chunk);
+      },
+      onBodyEnd: () => void stream.push(null),
+      onClientDrain: () => undefined,
+      onClientClose: () => void stream.destroy(),
+    });
+    return stream;
+  }
+}
