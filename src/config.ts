@@ -141,6 +141,16 @@ const schema = z.strictObject({
       allow: z.array(cidr).default(["127.0.0.0/8", "::1/128"]),
     })
     .prefault({}),
+  traces: z
+    .strictObject({
+      /** Collector that traces go to, by OTLP over HTTP; there are none unless given. */
+      endpoint: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
+      /** Fields of the requests to it, to prove who sends them. */
+      headers: z.record(z.string(), z.string()).default({}),
+      /** Part of the traces that are recorded, unless a client has decided about its own. */
+      sampleRatio: z.number().min(0).max(1).default(1),
+    })
+    .prefault({}),
   /** Hours a terminated microVM stays visible. */
   terminatedRetentionHours: z.number().min(0).default(24),
 });

@@ -21,21 +21,26 @@ import {
   zipDirectory,
 } from "../../scripts/walkthrough/client.ts";
 import { REPOSITORY } from "../../scripts/walkthrough/service.ts";
+import { ancestry, type Collector, startCollector } from "../support/collector.ts";
 import { assertContinues, type Counter, runMicrovm, type TestMicrovm } from "./support/microvm.ts";
 import { buildLog, startTestService, type TestService, vmmPids } from "./support/test-service.ts";
 
 describe("the walkthrough with the AWS SDK for JavaScript", { timeout: 600_000 }, () => {
   let service: TestService;
+  let collector: Collector;
   let imageArn: string;
   let microvm: TestMicrovm;
   let last: Counter;
 
   before(async () => {
-    service = await startTestService();
+    collector = await startCollector();
+    const config = `[traces]\nendpoint = "${collector.endpoint}"\n`;
+    service = await startTestService({ config });
   });
 
   after(async () => {
     await service[Symbol.asyncDispose]();
+    await collector[Symbol.asyncDispose]();
   });
 
   test("a zipped Dockerfile becomes an image", async () => {
@@ -110,6 +115,38 @@ describe("the walkthrough with the AWS SDK for JavaScript", { timeout: 600_000 }
     assert.equal(value('torpor_microvms\\{state="RUNNING"\\}'), 1);
     assert.ok(value("torpor_suspend_written_bytes_total") > 100_000);
     assert.equal(value('torpor_build_seconds_count\\{outcome="success"\\}'), 1);
+  });
+
+  test("the traces tell what the time of it went into", async () => {
+    const launch = "step run < RunMicrovm";
+    const wake = "step resume < wait for microvm < GET";
+    const expected = [
+      ...["lease slot", "restore vmm", "greet agent"].map((is) => `${is} < host run < ${launch}`),
+      `restore vmm < host resume < ${wake}`,
+      "restore vmm < host resume < step resume < ResumeMicrovm",
+      ...["pause vmm", "save memory", "save devices", "sync saved state"].map(
+        (phase) => `${phase} < host suspend < step suspend < SuspendMicrovm`,
+      ),
+      // Of the idle policy.
+      "save memory < host suspend < step suspend",
+      ...["fetch the artifact", "build the container", "boot and snapshot"].map(
+        (phase) => `${phase} < build`,
+      ),
+      "restore vmm < check that the snapshot restores < build",
+    ];
+    const spans = await poll(30_000, `the spans ${expected.join(", ")}`, () => {
+      const sent = collector.spans();
+      const chains = new Set(sent.map((span) => ancestry(sent, span).join(" < ")));
+      return Promise.resolve(expected.every((chain) => chains.has(chain)) ? sent : undefined);
+    });
+    for (const span of spans) {
+      const outer = spans.find(({ spanId }) => spanId === span.parentSpanId);
+      if (outer === undefined) continue;
+      assert.ok(BigInt(outer.startTimeUnixNano) <= BigInt(span.startTimeUnixNano), span.name);
+      // A step has a few things left to do when it has let its requests through.
+      if (span.name.startsWith("step ")) continue;
+      assert.ok(BigInt(outer.endTimeUnixNano) >= BigInt(span.endTimeUnixNano), span.name);
+    }
   });
 
   test("terminated it is gone, and stays visible as such", async () => {

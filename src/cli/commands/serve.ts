@@ -23,7 +23,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { createLog, type Log } from "../../lib/log.ts";
 import { dataPaths } from "../../lib/paths.ts";
 import { observeHost } from "../../metrics/host-metrics.ts";
-import { createInstruments } from "../../metrics/metrics.ts";
+import { createInstruments, type Instruments } from "../../metrics/metrics.ts";
 import { createMicrovmMetrics } from "../../metrics/microvm-metrics.ts";
 import { observeExchanges, observeOperations } from "../../metrics/observers.ts";
 import { createProbes } from "../../metrics/probes.ts";
@@ -34,6 +34,8 @@ import { openSqliteStore } from "../../store/sqlite.ts";
 import { openAuthority } from "../../tls/authority.ts";
 import { createTlsContexts } from "../../tls/contexts.ts";
 import { openOwnCertificate } from "../../tls/own-certificate.ts";
+import { createTraces, type Traces } from "../../traces/traces.ts";
+import { traceHost } from "../../traces/host-traces.ts";
 import { createTokens } from "../../tokens/jwe-tokens.ts";
 import { openTokenKeys } from "../../tokens/keys.ts";
 import { keepRotating } from "../../tokens/rotation.ts";
@@ -92,7 +94,11 @@ async function startService(
   for (const directory of [paths.keys, paths.images, paths.microvms, paths.logs]) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   }
-  const clock = systemClock();
+  const instruments = createInstruments(packageJson.version);
+  const traces = openTraces(config, instruments, log);
+  if (traces !== undefined) acquired.use(traces);
+  const trace = traces && { trace: traces.trace };
+  const clock = traces?.outside(systemClock()) ?? systemClock();
   const now = () => clock.now();
   // The store is opened first: it also keeps a second service off the same data directory.
   const store = acquired.use(await openSqliteStore(paths.database));
@@ -117,21 +123,21 @@ async function startService(
   );
   const vmmsDir = runtimeDirectory(config.dataDir);
   acquired.defer(() => removeIfEmpty(vmmsDir));
-  const instruments = createInstruments(packageJson.version);
   const localHost = acquired.use(
     createLocalHost({
       ...{ driver, slots, log, connectGuest: createGuestClient },
       ...{ artifacts: artifacts.reader, locateAssets: () => locateAssets(config.dataDir) },
       ...{ vmmsDir, microvmsDir: paths.microvms },
       ...{ imagesDir: paths.images, buildsDir: paths.builds, logsDir: paths.logs },
-      containersDir: paths.containers,
+      ...{ containersDir: paths.containers, ...trace },
     }),
   );
-  const host = observeHost(instruments, localHost);
+  const tracedHost = traces === undefined ? localHost : traceHost(traces.trace, localHost);
+  const host = observeHost(instruments, tracedHost);
   const microvmMetrics = createMicrovmMetrics(instruments, now);
   const microvms = observeMicrovms(store.microvms, microvmMetrics.written);
   const domain = acquired.use(
-    createDomain({ store: { ...store, microvms }, host, clock, log, config }),
+    createDomain({ store: { ...store, microvms }, host, clock, log, config, ...trace }),
   );
   for (const record of await store.microvms.listLive()) microvmMetrics.found(record);
   await domain.start(signal);
@@ -139,7 +145,10 @@ async function startService(
   const tls = createTlsContexts({ authority, now, ...(own && { own }) }, config.region);
   const ingress = acquired.use(
     await createIngress(
-      { traffic: domain.traffic, tokens, tls, log, observe: observeExchanges(instruments) },
+      {
+        ...{ traffic: domain.traffic, tokens, tls, log, ...trace },
+        observe: observeExchanges(instruments),
+      },
       {
         ...{ listen: config.ingressListen, domain: config.ingress.domain },
         hasAccessLog: config.ingress.accessLog,
@@ -151,7 +160,7 @@ async function startService(
     await createApiServer(
       {
         ...{ microvms: domain.microvms, images: domain.images, connectors: domain.connectors },
-        ...{ tokens, clock, log },
+        ...{ tokens, clock, log, ...trace },
         ...(config.quotas.enforceRates && {
           rates: createRateLimiter({ clock }, config.quotas.rates),
         }),
@@ -180,6 +189,18 @@ async function startService(
     ingress: ingressAddress,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
+}
+
+/** Undefined unless the configuration names a collector. */
+function openTraces(
+  { traces: { endpoint, ...options } }: Config,
+  { traceSpans }: Instruments,
+  log: Log,
+): Traces | undefined {
+  if (endpoint === undefined) return undefined;
+  const observe = (outcome: string, count: number) => traceSpans.labels(outcome).inc(count);
+  const deps = { clock: systemClock(), log, observe, version: packageJson.version };
+  return createTraces(deps, { endpoint, ...options });
 }
 
 /** Who may say where a connection or a request came from. */
