@@ -35,6 +35,7 @@ export const SETUP_PACKAGES: readonly RequiredPackage[] = [
 /** What the tests and the examples call beyond that. */
 export const DEVELOPMENT_PACKAGES: readonly RequiredPackage[] = [
   { name: "python3-venv", why: "runs Python's AWS and HTTP clients in the tests" },
+  { name: "golang-go", why: "builds test tools that are written in Go" },
   { name: "curl", why: "an HTTP client of the tests" },
 ];
 
