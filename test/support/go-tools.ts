@@ -23,7 +23,7 @@ export async function goTool(name: keyof typeof PACKAGES): Promise<string> {
   const args = ["sh", "-e", "-c", script, "build-tool", TOOLS, file, PACKAGES[name]];
   const env = {
     ...process.env,
-    ...{ GOFLAGS: "-mod=readonly", GOTOOLCHAIN: "local", GOWORK: "off" },
+    ...{ GOFLAGS: "-mod=readonly -modcacherw", GOTOOLCHAIN: "local", GOWORK: "off" },
     GOPATH: path.join(TOOLS, "gopath"),
     GOCACHE: path.join(TOOLS, "cache"),
   };
