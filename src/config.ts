@@ -146,7 +146,12 @@ const schema = z.strictObject({
       /** Collector that traces go to, by OTLP over HTTP; there are none unless given. */
       endpoint: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
       /** Fields of the requests to it, to prove who sends them. */
-      headers: z.record(z.string(), z.string()).default({}),
+      headers: z
+        .record(
+          z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, "must be the name of a header field"),
+          z.string().regex(/^[\t\x20-\x7e]*$/, "must be printable ASCII"),
+        )
+        .default({}),
       /** Part of the traces that are recorded, unless a client has decided about its own. */
       sampleRatio: z.number().min(0).max(1).default(1),
     })
