@@ -129,8 +129,14 @@ const schema = z.strictObject({
       proxyProtocolFrom: z.array(cidr).min(1).optional(),
       /** Proxies whose `X-Forwarded-*` is believed; if given, that of others is replaced. */
       forwardedFrom: z.array(cidr).optional(),
-      /** Whether every request to an endpoint is a line of the log. */
-      accessLog: z.boolean().default(false),
+      /** Whether every request to an endpoint is a line of the log, or the file that it is a line of. */
+      accessLog: z
+        .union([z.boolean(), z.string()], "must be true, false or an absolute path")
+        .refine(
+          (target) => typeof target === "boolean" || path.isAbsolute(target),
+          "must be true, false or an absolute path",
+        )
+        .default(false),
     })
     .prefault({}),
   /** Files with a certificate for the endpoint names of `ingress.domain`, and its key. */

@@ -61,6 +61,13 @@ describe("loadConfig", () => {
       assert.throws(() => load({ traces: bad }), new RegExp(`traces\\.${at}`), JSON.stringify(bad));
   });
 
+  test("takes a switch or an absolute path for the access log", () => {
+    for (const accessLog of [true, false, "/var/log/torpor/access.log"])
+      assert.equal(load({ ingress: { accessLog } }).ingress.accessLog, accessLog);
+    for (const accessLog of ["access.log", "", 1])
+      assert.throws(() => load({ ingress: { accessLog } }), /ingress\.accessLog: must be true/);
+  });
+
   test("ignores options that were not given", () => {
     assert.equal(load({ logLevel: undefined }).logLevel, "info");
   });
