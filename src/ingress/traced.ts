@@ -26,10 +26,9 @@ export function serveTraced(
         deps.observe?.(fact);
         span.set(attributesOf(fact));
       };
-      return serve({ ...deps, traffic: waitTraced(trace, deps.traffic), observe }, options, {
-        ...exchange,
-        fields: withTraceparent(fields, span.traceparent),
-      });
+      exchange.fields = withTraceparent(fields, span.traceparent);
+      const traffic = waitTraced(trace, deps.traffic);
+      return serve({ ...deps, traffic, observe }, options, exchange);
     },
     {
       kind: "server",

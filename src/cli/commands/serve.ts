@@ -39,6 +39,7 @@ import { createTraces, type Traces } from "../../traces/traces.ts";
 import { traceHost } from "../../traces/host-traces.ts";
 import { createTokens } from "../../tokens/jwe-tokens.ts";
 import { openTokenKeys } from "../../tokens/keys.ts";
+import { keepRotating } from "../../tokens/rotation.ts";
 import { createMemoryPool } from "../../vmm/memory-pool.ts";
 import { createQemuDriver, readQemuVersion } from "../../vmm/qemu/driver.ts";
 import { chooseAccelerator } from "../../vmm/qemu/probe.ts";
@@ -106,6 +107,12 @@ async function startService(
   const rootKey = await openRootKey(paths.keys, config.accountId);
   const findKey = findKeyIn(rootKey.findKey, findAccessKeys({ log, now }, paths.keys));
   const tokens = createTokens({ keys: await openTokenKeys({ now }, paths.keys), now });
+  const rotating = new AbortController();
+  const rotation = keepRotating({ tokens, clock, log }, paths.keys, rotating.signal);
+  acquired.defer(async () => {
+    rotating.abort();
+    await rotation;
+  });
   const authority = await openAuthority({ now, log }, paths.keys);
   const artifacts = acquired.use(await openArtifacts({ log }, config, paths.artifacts));
   const driver = await openDriver(config, acquired, log, signal);
