@@ -16,6 +16,8 @@ export interface ServeDeps {
   readonly traffic: Pick<Traffic, "findById" | "open">;
   readonly tokens: Pick<Tokens, "open">;
   readonly log: Log;
+  /** Where every exchange is logged; `log` unless given. */
+  readonly accessLog?: Log;
   /** Told of every exchange that is over. */
   readonly observe?: (fact: ExchangeFact) => void;
 }
@@ -171,7 +173,7 @@ function tell(
     ...{ bytesReceived: traffic.received, bytesSent: traffic.sent },
   });
   const level = options.hasAccessLog ? "info" : "debug";
-  deps.log[level]("Request", {
+  (deps.accessLog ?? deps.log)[level]("Request", {
     requestId,
     clientAddress,
     microvmId: admission?.microvmId,

@@ -141,19 +141,20 @@ export class SpanExporter implements AsyncDisposable {
   async #post(body: string): Promise<Verdict> {
     const { headers, requestTimeoutMs } = this.#options;
     const signal = AbortSignal.any([AbortSignal.timeout(requestTimeoutMs), this.#closed.signal]);
+    let response: Response;
+    let text: string;
     try {
-      const response = await fetch(this.#url, {
+      response = await fetch(this.#url, {
         ...{ method: "POST", body, signal, redirect: "manual" },
         headers: { ...headers, "content-type": "application/json" },
       });
-      return verdictOf(response, await readStart(response));
+      text = await readStart(response);
     } catch (error) {
-      // Of `fetch`: no connection, or one that broke, or no answer in time.
-      const isExpected = error instanceof TypeError || error instanceof DOMException;
-      const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-      const reason = messageOf(cause);
-      return isExpected ? { is: "later", reason, afterMs: undefined } : { is: "refused", reason };
+      // Whatever `fetch` rejects with means the same: no connection, one that broke, or no answer in time.
+      const cause = error instanceof Error ? (error.cause ?? error) : error;
+      return { is: "later", reason: messageOf(cause), afterMs: undefined };
     }
+    return verdictOf(response, text);
   }
 }
 

@@ -1,6 +1,8 @@
 // The whole walkthrough with the AWS SDK for JavaScript, on the Flask example of the README.
 
 import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import {
@@ -28,19 +30,23 @@ import { buildLog, startTestService, type TestService, vmmPids } from "./support
 describe("the walkthrough with the AWS SDK for JavaScript", { timeout: 600_000 }, () => {
   let service: TestService;
   let collector: Collector;
+  /** Directory of the access log. */
+  let logs: string;
   let imageArn: string;
   let microvm: TestMicrovm;
   let last: Counter;
 
   before(async () => {
     collector = await startCollector();
-    const config = `[traces]\nendpoint = "${collector.endpoint}"\n`;
+    logs = mkdtempSync(path.join(tmpdir(), "torpor-e2e-logs-"));
+    const config = `ingress.accessLog = "${logs}/access"\ntraces.endpoint = "${collector.endpoint}"\n`;
     service = await startTestService({ config });
   });
 
   after(async () => {
     await service[Symbol.asyncDispose]();
     await collector[Symbol.asyncDispose]();
+    rmSync(logs, { recursive: true });
   });
 
   test("a zipped Dockerfile becomes an image", async () => {
@@ -147,6 +153,21 @@ describe("the walkthrough with the AWS SDK for JavaScript", { timeout: 600_000 }
       if (span.name.startsWith("step ")) continue;
       assert.ok(BigInt(outer.endTimeUnixNano) >= BigInt(span.endTimeUnixNano), span.name);
     }
+  });
+
+  test("its requests are in the access log, also after that was rotated", async () => {
+    const [current, moved] = [path.join(logs, "access"), path.join(logs, "access.1")];
+    const requests = (file: string) => readFileSync(file, "utf8").split("\n").length - 1;
+    renameSync(current, moved);
+    process.kill(service.service.pid, "SIGHUP");
+    await poll(10_000, "a new access log", async () => (existsSync(current) ? true : undefined));
+    last = await microvm.count();
+    await poll(10_000, "the request in it", async () => (requests(current) > 0 ? true : undefined));
+    assert.ok(requests(moved) >= 5);
+    assert.match(
+      readFileSync(current, "utf8"),
+      new RegExp(`"microvmId":"${microvm.id}".*"status":200`),
+    );
   });
 
   test("terminated it is gone, and stays visible as such", async () => {

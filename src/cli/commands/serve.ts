@@ -21,6 +21,7 @@ import { findKeyIn } from "../../keys/keys.ts";
 import { openRootKey } from "../../keys/root-key.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLog, type Log } from "../../lib/log.ts";
+import { openLogFile } from "../../lib/log-file.ts";
 import { dataPaths } from "../../lib/paths.ts";
 import { observeHost } from "../../metrics/host-metrics.ts";
 import { createInstruments, type Instruments } from "../../metrics/metrics.ts";
@@ -143,15 +144,16 @@ async function startService(
   await domain.start(signal);
   const own = config.tls && acquired.use(await openOwnCertificate({ log, now }, config.tls));
   const tls = createTlsContexts({ authority, now, ...(own && { own }) }, config.region);
+  const accessLog = await openAccessLog(config, acquired, log);
   const ingress = acquired.use(
     await createIngress(
       {
-        ...{ traffic: domain.traffic, tokens, tls, log, ...trace },
+        ...{ traffic: domain.traffic, tokens, tls, log, ...trace, ...accessLog },
         observe: observeExchanges(instruments),
       },
       {
         ...{ listen: config.ingressListen, domain: config.ingress.domain },
-        hasAccessLog: config.ingress.accessLog,
+        hasAccessLog: config.ingress.accessLog !== false,
         ...ingressPeers(config),
       },
     ),
@@ -201,6 +203,20 @@ function openTraces(
   const observe = (outcome: string, count: number) => traceSpans.labels(outcome).inc(count);
   const deps = { clock: systemClock(), log, observe, version: packageJson.version };
   return createTraces(deps, { endpoint, ...options });
+}
+
+/** Nothing unless requests are logged to a file. On SIGHUP the file is opened anew, as programs that rotate logs expect. */
+async function openAccessLog(
+  { ingress: { accessLog } }: Config,
+  acquired: AsyncDisposableStack,
+  log: Log,
+): Promise<{ readonly accessLog?: Log }> {
+  if (typeof accessLog === "boolean") return {};
+  const file = acquired.use(await openLogFile({ log }, accessLog));
+  const reopen = () => file.reopen();
+  process.on("SIGHUP", reopen);
+  acquired.defer(() => void process.off("SIGHUP", reopen));
+  return { accessLog: createLog("info", (line) => file.write(line)) };
 }
 
 /** Who may say where a connection or a request came from. */

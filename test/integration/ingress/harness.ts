@@ -117,6 +117,7 @@ export interface HarnessOptions extends Partial<IngressOptions> {
   readonly trace?: Trace;
   /** MicroVMs of other making than the harness's. */
   readonly openFrom?: ServeDeps["traffic"];
+  readonly accessLog?: Log;
   readonly own?: TlsContextsDeps["own"];
 }
 
@@ -125,6 +126,7 @@ export async function startHarness({
   observe,
   trace,
   openFrom,
+  accessLog,
   own,
   ...options
 }: HarnessOptions = {}): Promise<Harness> {
@@ -150,6 +152,7 @@ export async function startHarness({
         ...{ traffic: openFrom ?? traffic, tokens, tls, log },
         ...(observe && { observe }),
         ...(trace && { trace }),
+        ...(accessLog && { accessLog }),
       },
       { listen: listenOn, shutdownGraceMs: 200, ...options },
     ),
