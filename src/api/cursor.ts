@@ -1,7 +1,7 @@
 // Page cursors: the key to continue after, sealed so that only this service's own cursors, used for the list they
 // were made for, are accepted.
 
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
 import { ServiceError } from "../errors.ts";
 import type { Scope } from "../microvms/records.ts";
 
@@ -16,7 +16,7 @@ const MAC_BYTES = 32;
 
 /** The `nextToken` for the key `after`; null at the end of a list. */
 export function sealCursor(
-  key: Uint8Array,
+  key: KeyObject,
   binding: CursorBinding,
   after: string | null,
 ): string | null {
@@ -29,7 +29,7 @@ export function sealCursor(
  * cursor of this list.
  */
 export function openCursor(
-  key: Uint8Array,
+  key: KeyObject,
   binding: CursorBinding,
   token: string | undefined,
   member = "nextToken",
@@ -44,7 +44,7 @@ export function openCursor(
   throw new ServiceError("VALIDATION_FAILED", `Invalid ${member}`, { details });
 }
 
-function macOf(key: Uint8Array, { operation, scope, filter }: CursorBinding, after: string) {
+function macOf(key: KeyObject, { operation, scope, filter }: CursorBinding, after: string) {
   const conditions = Object.entries(filter)
     .filter(([, value]) => value !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1));

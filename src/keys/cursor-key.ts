@@ -1,6 +1,6 @@
 // The key that seals page cursors, under the data directory: a list that was begun before a restart goes on after it.
 
-import { randomBytes } from "node:crypto";
+import { createSecretKey, type KeyObject, randomBytes } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
@@ -19,10 +19,10 @@ const fileSchema = z.strictObject({
 /**
  * Reads the cursor key under `keysDirectory`, making it when there is none. Rejects SETUP_FAILED when the file is damaged.
  */
-export async function openCursorKey(keysDirectory: string): Promise<Uint8Array> {
+export async function openCursorKey(keysDirectory: string): Promise<KeyObject> {
   const file = path.join(keysDirectory, FILE);
   const secret = (await readSecret(file)) ?? (await makeSecret(file));
-  return Buffer.from(secret, "base64url");
+  return createSecretKey(secret, "base64url");
 }
 
 async function readSecret(file: string): Promise<string | undefined> {

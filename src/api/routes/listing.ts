@@ -1,5 +1,6 @@
 // What all lists of the microVM API have in common: page size, cursor, items.
 
+import type { KeyObject } from "node:crypto";
 import type { Page, PageRequest } from "../../microvms/operations.ts";
 import { type CursorBinding, openCursor, sealCursor } from "../cursor.ts";
 
@@ -10,7 +11,7 @@ export interface ListedPage<W> {
 
 /** One page of a list; `input` says which, `read` gets it and `wire` is the form of an item. */
 export async function answerPage<T, W>(
-  cursorKey: Uint8Array,
+  cursorKey: KeyObject,
   binding: CursorBinding,
   input: { readonly maxResults: number; readonly nextToken?: string },
   read: (page: PageRequest) => Promise<Page<T>>,

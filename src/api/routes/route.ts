@@ -1,5 +1,6 @@
 // What a route is: an operation of the service, where it answers, what it takes and what it does.
 
+import type { KeyObject } from "node:crypto";
 import type { z } from "zod";
 import type { ConnectorOperations } from "../../connectors/operations.ts";
 import type { ImageOperations } from "../../images/operations.ts";
@@ -20,7 +21,7 @@ export interface RouteDeps extends Traced {
   /** Absent where request rates are not enforced. */
   readonly rates?: RateLimiter;
   /** Seals page cursors; the same after a restart, or clients must start their lists again. */
-  readonly cursorKey: Uint8Array;
+  readonly cursorKey: KeyObject;
   readonly ingressAuthority: IngressAuthority;
   readonly clock: Pick<Clock, "now">;
   /** Told of every operation that was asked for, with its status. */

@@ -1,7 +1,7 @@
 // The service that expectations are put to: the API server over the domain and the SQLite store, wired as `serve` wires
 // them, with a host that has no machines.
 
-import { randomUUID, webcrypto } from "node:crypto";
+import { createSecretKey, type KeyObject, randomBytes, randomUUID, webcrypto } from "node:crypto";
 import { mkdtempDisposable } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -88,7 +88,7 @@ async function createWorld(settings: ServiceSettings, file = ":memory:"): Promis
     config: loadConfig(undefined, settings),
     file,
     tokenKeys: [{ kid: randomUUID(), key: await newTokenKey() }],
-    cursorKey: webcrypto.getRandomValues(new Uint8Array(32)),
+    cursorKey: createSecretKey(randomBytes(32)),
     releases,
     // A removal that is still held would be waited for without end.
     releaseAll() {
@@ -124,7 +124,7 @@ interface World {
   readonly config: Config;
   readonly file: string;
   readonly tokenKeys: readonly TokenKey[];
-  readonly cursorKey: Uint8Array;
+  readonly cursorKey: KeyObject;
   /** Of the calls that are held. */
   readonly releases: Map<HostCall, () => void>;
   releaseAll(): void;

@@ -1,7 +1,7 @@
 // A real API server on loopback over small fakes of the domain, the SDK's clients for it, and a way to send what no
 // SDK would send.
 
-import { createHash, createHmac } from "node:crypto";
+import { createHash, createHmac, createSecretKey } from "node:crypto";
 import { once } from "node:events";
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { text } from "node:stream/consumers";
@@ -90,7 +90,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       findKey: (accessKeyId) => KEYS.get(accessKeyId),
       s3: async (_request, response) => void response.end("s3 was here"),
       ingressAuthority: (region) => `lambda-microvm.${region}.localhost:7443`,
-      cursorKey: Buffer.alloc(32, 7),
+      cursorKey: createSecretKey(Buffer.alloc(32, 7)),
       clock: { now: () => Date.now() },
       log: createLog("debug", (line) => void logged.push(line)),
     },

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import { createSecretKey } from "node:crypto";
 import { it } from "node:test";
 import { openCursor, sealCursor } from "../../../src/api/cursor.ts";
 
-const key = Buffer.alloc(32, 1);
+const key = createSecretKey(Buffer.alloc(32, 1));
 const binding = {
   operation: "ListMicrovms",
   scope: { account: "000000000000", region: "us-east-1" },
@@ -22,7 +23,7 @@ it("sealCursor ends a list with null and openCursor starts one without a token",
 
 const { scope } = binding;
 const strangers = {
-  "another key": [Buffer.alloc(32, 2), binding, sealed],
+  "another key": [createSecretKey(Buffer.alloc(32, 2)), binding, sealed],
   "another operation": [key, { ...binding, operation: "ListMicrovmImages" }, sealed],
   "another account": [key, { ...binding, scope: { ...scope, account: "1".repeat(12) } }, sealed],
   "another region": [key, { ...binding, scope: { ...scope, region: "eu-west-1" } }, sealed],
