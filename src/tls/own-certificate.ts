@@ -92,10 +92,10 @@ async function load({ log, now }: OwnCertificateDeps, files: OwnCertificateFiles
   return { stamp, context: createSecureContext({ cert, key, minVersion: MINIMUM_TLS_VERSION }) };
 }
 
-/** Changes whenever one of the files does. */
+/** Changes whenever one of the files does, its owner and mode included: a key is often written first and made readable then. */
 async function stampOf({ certificate, key }: OwnCertificateFiles): Promise<string> {
   const stats = [await stat(certificate), await stat(key)];
-  return stats.map(({ ino, mtimeMs, size }) => `${ino}:${mtimeMs}:${size}`).join(" ");
+  return stats.map(({ ino, ctimeMs, size }) => `${ino}:${ctimeMs}:${size}`).join(" ");
 }
 
 function unusable(
