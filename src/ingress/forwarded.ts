@@ -52,7 +52,8 @@ function clientOf(
   for (const entry of chain.toReversed()) {
     const address = plainAddress(entry.replace(/^\[(.*)\](?::\d+)?$/, "$1"));
     // What is no address was made up by whoever came before the last proxy: its word ends here.
-    if (isIP(address) === 0) return undefined;
+    // So is a zone, which may be any text of any length, and says nothing to anybody but its own host.
+    if (isIP(address) === 0 || address.includes("%")) return undefined;
     if (!isProxy(address)) return address;
   }
   return undefined;

@@ -150,6 +150,9 @@ describe("a certificate of one's own", () => {
       code: "SETUP_FAILED",
       message: /cert\.pem.*another certificate/,
     });
+    const { cert, key } = authority.issue("cut");
+    await write({ cert: `${cert}-----BEGIN CERTIFICATE-----\nMIIB`, key });
+    await assert.rejects(open(), { code: "SETUP_FAILED", message: /cert\.pem/ });
     await replace(files.certificate, "no certificate");
     await assert.rejects(open(), { code: "SETUP_FAILED", message: /cert\.pem/ });
     await rm(files.certificate);

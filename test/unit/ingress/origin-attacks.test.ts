@@ -47,6 +47,13 @@ describe("a client behind a proxy", () => {
   });
 });
 
+describe("a chain", () => {
+  it("cannot bring text of any length into the access log as the zone of an address", () => {
+    const raw = ["X-Forwarded-For", `fe80::1%${"a".repeat(10_000)}, 10.0.0.2`];
+    assert.equal(forwardedRequest(raw, "10.0.0.1", rules).clientAddress, "10.0.0.1");
+  });
+});
+
 describe("a connection from a port that a balancer used before", () => {
   it("keeps its client when the end of the one before is told late", () => {
     const socket = () =>
