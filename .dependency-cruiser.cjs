@@ -1,6 +1,6 @@
 // Which folder may import which. Three layers, downward only: edge, domain, adapters; lib and errors below all.
 
-const EDGE = "^src/(api|ingress|cli|metrics)/";
+const EDGE = "^src/(api|ingress|cli|metrics|traces)/";
 const DOMAIN = "^src/(microvms|images|connectors|scheduler|tokens)/";
 const ADAPTERS = "^src/(vmm|guest|network|store|artifacts|builder|host|setup|tls|keys)/";
 /** Pure tables of the domain that a store transaction or a host checks against. */

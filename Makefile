@@ -38,4 +38,4 @@ bench: setup
 
 clean:
 	@! pgrep -f '[q]emu-system-x86_64 .*$(CURDIR)/$(DATA_DIR)/' > /dev/null || { echo "microVMs of this directory still run: terminate them first (README.md, Stopping)" >&2; exit 1; }
-	rm -rf node_modules agent/target $(DATA_DIR) bench-results
+	rm -rf node_modules agent/target $(DATA_DIR) bench-results .venv .venv.lock .tools .tools.lock

@@ -1,7 +1,16 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["node_modules/**", "agent/**", ".torpor/**", "examples/**/*.py"] },
+  {
+    ignores: [
+      "node_modules/**",
+      "agent/**",
+      ".torpor/**",
+      ".tools/**",
+      ".venv/**",
+      "examples/**/*.py",
+    ],
+  },
   {
     files: ["**/*.ts"],
     plugins: { "@typescript-eslint": tseslint.plugin },

@@ -129,8 +129,14 @@ const schema = z.strictObject({
       proxyProtocolFrom: z.array(cidr).min(1).optional(),
       /** Proxies whose `X-Forwarded-*` is believed; if given, that of others is replaced. */
       forwardedFrom: z.array(cidr).optional(),
-      /** Whether every request to an endpoint is a line of the log. */
-      accessLog: z.boolean().default(false),
+      /** Whether every request to an endpoint is a line of the log, or the file that it is a line of. */
+      accessLog: z
+        .union([z.boolean(), z.string()], "must be true, false or an absolute path")
+        .refine(
+          (target) => typeof target === "boolean" || path.isAbsolute(target),
+          "must be true, false or an absolute path",
+        )
+        .default(false),
     })
     .prefault({}),
   /** Files with a certificate for the endpoint names of `ingress.domain`, and its key. */
@@ -139,6 +145,21 @@ const schema = z.strictObject({
     .strictObject({
       /** Who may read `/metrics` of the API's port without a signature: addresses in CIDR notation. */
       allow: z.array(cidr).default(["127.0.0.0/8", "::1/128"]),
+    })
+    .prefault({}),
+  traces: z
+    .strictObject({
+      /** Collector that traces go to, by OTLP over HTTP; there are none unless given. */
+      endpoint: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
+      /** Fields of the requests to it, to prove who sends them. */
+      headers: z
+        .record(
+          z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, "must be the name of a header field"),
+          z.string().regex(/^[\t\x20-\x7e]*$/, "must be printable ASCII"),
+        )
+        .default({}),
+      /** Part of the traces that are recorded, unless a client has decided about its own. */
+      sampleRatio: z.number().min(0).max(1).default(1),
     })
     .prefault({}),
   /** Hours a terminated microVM stays visible. */

@@ -11,6 +11,7 @@ import { createManagedImages, DEFAULT_MANAGED_IMAGES } from "./images/managed.ts
 import type { ImageOperations } from "./images/operations.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Log } from "./lib/log.ts";
+import type { Traced } from "./lib/trace.ts";
 import { createMicrovmOperations } from "./microvms/create-operations.ts";
 import { createLiveMicrovms, observeMicrovms } from "./microvms/live.ts";
 import type { MicrovmOperations } from "./microvms/operations.ts";
@@ -20,7 +21,7 @@ import { recoverMicrovms } from "./scheduler/reclaim.ts";
 import { keepPurging } from "./scheduler/retention.ts";
 import type { MemoryQuota, Store } from "./store/store.ts";
 
-export interface DomainDeps {
+export interface DomainDeps extends Traced {
   readonly store: Store;
   readonly host: Host;
   readonly clock: Clock;
@@ -48,7 +49,7 @@ export interface Domain extends AsyncDisposable {
 
 /** Wires the domain. Nothing happens before `start`. */
 export function createDomain(deps: DomainDeps): Domain {
-  const { store, host, clock, log, config } = deps;
+  const { store, host, clock, log, config, trace } = deps;
   const live = createLiveMicrovms(() => clock.now());
   const microvms = observeMicrovms(store.microvms, (record) => {
     live.put(record);
@@ -63,7 +64,9 @@ export function createDomain(deps: DomainDeps): Domain {
     onQuiet: (microvmId) => scheduler.rearm(microvmId),
   });
   const { images, connectors } = store;
-  const scheduler = new Scheduler({ host, microvms, images, live, traffic, clock, log });
+  const scheduler = new Scheduler({
+    ...{ host, microvms, images, live, traffic, clock, log, ...(trace && { trace }) },
+  });
   const builds = new ImageBuilds({ images, host, clock, log });
   const provisioning = new ConnectorProvisioning({ connectors, clock, log });
   const stopping = new AbortController();

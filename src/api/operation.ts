@@ -1,18 +1,28 @@
 // One rest-json operation: path, query and body become the input of a route, its result the response.
 
 import { ServiceError } from "../errors.ts";
+import { traceparentIn } from "../lib/trace.ts";
 import type { Scope } from "../microvms/records.ts";
 import { type Reply, wireErrorOf } from "./errors.ts";
 import { checkMicrovmLabel, gatewayError, isServedPath } from "./gateway.ts";
 import type { Router } from "./router.ts";
-import type { Route, RouteDeps } from "./routes/route.ts";
+import type { OperationFact, Route, RouteDeps } from "./routes/route.ts";
 import { serializationError } from "./validation.ts";
 
 export interface OperationRequest {
   readonly method: string;
   /** Path and query as received. */
   readonly url: string;
+  /** Names and values in turn, as received. */
+  readonly headers: readonly string[];
+  readonly requestId: string;
   readonly body: Buffer;
+}
+
+interface FoundOperation {
+  readonly route: Route;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
 }
 
 /** Finds the operation and runs it for `scope`. */
@@ -23,6 +33,33 @@ export async function answerOperation(
 ): Promise<Reply> {
   const { path, query } = splitUrl(request.url);
   const { route, labels } = requireRoute(deps.findRoute, request.method, path);
+  const found = { route, labels, query };
+  const { trace, observe } = deps;
+  if (trace === undefined) return run(deps, scope, request, found);
+  const { requestId, headers } = request;
+  return trace(
+    route.operation,
+    (span) => {
+      const observed = (fact: OperationFact) => {
+        observe?.(fact);
+        span.set({ "http.response.status_code": fact.status });
+      };
+      return run({ ...deps, observe: observed }, scope, request, found);
+    },
+    {
+      kind: "server",
+      traceparent: traceparentIn(headers),
+      attributes: { "rpc.method": route.operation, "torpor.request.id": requestId },
+    },
+  );
+}
+
+async function run(
+  deps: RouteDeps,
+  scope: Scope,
+  request: OperationRequest,
+  { route, labels, query }: FoundOperation,
+): Promise<Reply> {
   const startedAt = performance.now();
   const { operation, answer } = route;
   const tell = (status: number) =>

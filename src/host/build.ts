@@ -15,6 +15,7 @@ import type { AgentEvent } from "../guest/protocol.ts";
 import type { SnapshotSizes } from "../images/records.ts";
 import { sizeClassOf } from "../images/size-class.ts";
 import { runCommand } from "../lib/command.ts";
+import { traced, type Traced } from "../lib/trace.ts";
 import type { Assets } from "../setup/assets.ts";
 import { openBuildLog, type BuildLog } from "./build-log.ts";
 import { bootAndSnapshot } from "./first-boot.ts";
@@ -101,14 +102,14 @@ async function buildSteps(
   const assets = await deps.locateAssets();
   const image = imageFiles(path.join(workDir, "image"));
   const archivePath = path.join(workDir, "artifact.zip");
+  const steps = { ...deps, log };
 
-  await step(log, `fetch ${configuration.codeArtifactUri}`, () =>
-    fetchArtifact(deps, request, archivePath, signal),
-  );
+  log.line(`the artifact is ${configuration.codeArtifactUri}`);
+  await step(steps, "fetch the artifact", () => fetchArtifact(deps, request, archivePath, signal));
   // One slot for the container's build and the guest's boot: what RUN may reach is what the application may reach.
   await using acquired = new AsyncDisposableStack();
   const slot = await leaseSlot(deps, request.egress, acquired, signal);
-  const container = await step(log, "build the container", () =>
+  const container = await step(steps, "build the container", () =>
     buildRootfs(
       { storageDir: deps.containersDir, log: deps.log },
       {
@@ -124,9 +125,9 @@ async function buildSteps(
       signal,
     ),
   );
-  await step(log, "make the disk", () => createDisk(image.disk, sizeClass.diskMiB, signal));
+  await step(steps, "make the disk", () => createDisk(image.disk, sizeClass.diskMiB, signal));
   const secret = randomBytes(32).toString("hex");
-  const hardware = await step(log, "boot and snapshot", () =>
+  const hardware = await step(steps, "boot and snapshot", () =>
     bootAndSnapshot(
       deps,
       { request, slot, image, assets, oci: container.oci, secret, log, sizeClass },
@@ -142,7 +143,7 @@ async function buildSteps(
     createdAt: Date.now(),
   };
   await writeManifest(image, manifest);
-  await step(log, "check that the snapshot restores", () =>
+  await step(steps, "check that the snapshot restores", () =>
     checkSnapshot(deps, request, image, manifest, workDir, signal),
   );
   const sizes = await measure(image);
@@ -150,11 +151,16 @@ async function buildSteps(
   return { sizes };
 }
 
-/** Runs one step of the build with its start, its time and its failure in the log. */
-async function step<T>(log: BuildLog, what: string, work: () => Promise<T>): Promise<T> {
+/** Runs one step of the build with its start and its time in the log. */
+async function step<T>(
+  deps: Traced & { readonly log: BuildLog },
+  what: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { log } = deps;
   const began = performance.now();
   log.line(`${what} …`);
-  const result = await work();
+  const result = await traced(deps, what, work);
   log.line(`${what}: done in ${((performance.now() - began) / 1000).toFixed(1)} s`);
   return result;
 }

@@ -5,8 +5,9 @@ import { randomBytes } from "node:crypto";
 import { messageOf, ServiceError } from "../errors.ts";
 import type { GuestClient } from "../guest/client.ts";
 import type { Log } from "../lib/log.ts";
+import { traced, type Traced } from "../lib/trace.ts";
 import type { EgressPolicy, Slot, SlotPool } from "../network/slot.ts";
-import type { VmDriver, Vmm } from "../vmm/driver.ts";
+import type { RestoreSpec, VmDriver, Vmm } from "../vmm/driver.ts";
 import type { ImageRef } from "./host.ts";
 import { type ImageFiles, type ImageManifest } from "./image-files.ts";
 import {
@@ -17,7 +18,7 @@ import {
   writeVmmRecord,
 } from "./vmm-records.ts";
 
-export interface LaunchDeps {
+export interface LaunchDeps extends Traced {
   readonly driver: VmDriver;
   readonly slots: SlotPool;
   readonly connectGuest: (options: { address: string; secret: string }) => GuestClient;
@@ -70,19 +71,8 @@ export async function launchVmm(
     const record = recordOf(request, slot);
     await recordVmm(deps, record, acquired);
     const vmm = acquired.use(
-      await deps.driver.restore(
-        {
-          vmmId: request.vmmId,
-          runDir: vmmRunDir(deps.vmmsDir, request.vmmId),
-          placement: slot,
-          rootfsPath: request.image.rootfs,
-          memoryPath: request.image.memory,
-          hardware: request.manifest.hardware,
-          diskPath: request.diskPath,
-          devicesPath: request.devicesPath,
-          memoryDiffPath: request.memoryDiffPath,
-        },
-        signal,
+      await traced(deps, "restore vmm", () =>
+        deps.driver.restore(restoreSpec(deps, request, slot), signal),
       ),
     );
     await request.beforeGuestRuns?.();
@@ -91,7 +81,7 @@ export async function launchVmm(
     );
     guestRan = true;
     await vmm.resume(signal);
-    await guest.restored(freshIdentity(), signal);
+    await traced(deps, "greet agent", () => guest.restored(freshIdentity(), signal));
     await markLaunched(deps.vmmsDir, record);
     return assemble(vmm, slot, guest, acquired.move());
   } catch (error) {
@@ -106,7 +96,7 @@ export async function leaseSlot(
   acquired: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<Slot> {
-  const slot = await deps.slots.lease(egress, signal);
+  const slot = await traced(deps, "lease slot", () => deps.slots.lease(egress, signal));
   acquired.defer(() => deps.slots.release(slot));
   return slot;
 }
@@ -129,6 +119,15 @@ export function assemble(
   resources: AsyncDisposableStack,
 ): LaunchedVmm {
   return { vmm, slot, guest, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+}
+
+function restoreSpec({ vmmsDir }: LaunchDeps, request: LaunchRequest, slot: Slot): RestoreSpec {
+  const { vmmId, image, manifest, diskPath, devicesPath, memoryDiffPath } = request;
+  return {
+    ...{ vmmId, runDir: vmmRunDir(vmmsDir, vmmId), placement: slot },
+    ...{ rootfsPath: image.rootfs, memoryPath: image.memory, hardware: manifest.hardware },
+    ...{ diskPath, devicesPath, memoryDiffPath },
+  };
 }
 
 function recordOf(request: LaunchRequest, slot: Slot): VmmRecord {

@@ -146,7 +146,7 @@ export function createLocalHost(deps: LocalHostDeps): Host {
     run: (request, signal) => launch(request, undefined, signal),
     async suspend(vmmId, signal) {
       const entry = requireKept(vmmId);
-      const result = await saveState(entry.launched, filesOf(entry.microvmId), signal);
+      const result = await saveState(deps, entry.launched, filesOf(entry.microvmId), signal);
       // From here on the microVM is its files. A VMM that does not go away is paused for good: it is reported, not waited for.
       await end(vmmId).catch((error: unknown) => {
         deps.log.error("Cannot end a suspended VMM", { vmmId, error });

@@ -1,6 +1,7 @@
 // Putting a running VMM to sleep: its dirty memory and its devices go to disk, then the process ends.
 
 import { isServiceError, messageOf, ServiceError } from "../errors.ts";
+import { traced, type Traced } from "../lib/trace.ts";
 import type { LaunchedVmm } from "./launch.ts";
 import type { SuspendResult } from "./host.ts";
 import { abandonSave, beginSave, commitSave, type MicrovmFiles } from "./microvm-files.ts";
@@ -13,6 +14,7 @@ const UNDO_TIMEOUT_MS = 10_000;
  * next step. On rejection nothing is saved and the guest runs on; when even that fails `details.ended` is true.
  */
 export async function saveState(
+  deps: Traced,
   launched: LaunchedVmm,
   files: MicrovmFiles,
   signal: AbortSignal,
@@ -20,15 +22,15 @@ export async function saveState(
   const { vmm } = launched;
   const target = await beginSave(files);
   try {
-    await vmm.pause(signal);
+    await traced(deps, "pause vmm", () => vmm.pause(signal));
     // Both come to their end before anything is undone: neither may write into what is being removed.
     const [memory, devices] = await Promise.allSettled([
-      vmm.saveMemoryDiff(target.memoryDiff, signal),
-      vmm.saveDevices(target.devices, signal),
+      traced(deps, "save memory", () => vmm.saveMemoryDiff(target.memoryDiff, signal)),
+      traced(deps, "save devices", () => vmm.saveDevices(target.devices, signal)),
     ]);
     if (memory.status === "rejected") throw memory.reason;
     if (devices.status === "rejected") throw devices.reason;
-    await commitSave(files);
+    await traced(deps, "sync saved state", () => commitSave(files));
     return memory.value;
   } catch (error) {
     const ended = !(await undo(launched, files));

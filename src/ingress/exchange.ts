@@ -15,7 +15,7 @@ export interface Exchange {
   readonly target: string;
   /** `Host`, or `:authority`. */
   readonly authority: string | undefined;
-  /** As sent, but for what proxies said; over HTTP/2 without pseudo-header fields and with `Host`. */
+  /** As sent, but for what proxies said and the trace that it is part of; over HTTP/2 without pseudo-header fields and with `Host`. */
   fields: RawHeaders;
   readonly framing: Framing;
   readonly expectsContinue: boolean;

@@ -83,9 +83,13 @@ export class PlainExchange implements Exchange, DirectClient {
     const isMore = chunk.length > this.#bodyLeft;
     const part = isMore ? chunk.subarray(0, this.#bodyLeft) : chunk;
     this.#bodyLeft -= part.length;
+    const user = this.#user;
     if (this.#discardable !== undefined) this.#discard(part.length);
-    else if (this.#user === undefined) this.#keep(part);
-    else this.#pass(this.#user, part);
+    else if (user === undefined) this.#keep(part);
+    else {
+      this.#pass(user, part);
+      if (this.#bodyLeft === 0) user.onBodyEnd();
+    }
     return isMore ? chunk.subarray(part.length) : NOTHING;
   }
 
@@ -95,7 +99,7 @@ export class PlainExchange implements Exchange, DirectClient {
     this.#pending = [];
     this.resumeBody();
     for (const chunk of pending) this.#pass(user, chunk);
-    if (this.#bodyLeft === 0 && pending.length === 0) user.onBodyEnd();
+    if (this.#bodyLeft === 0) user.onBodyEnd();
   }
 
   resumeBody(): void {
@@ -147,7 +151,6 @@ export class PlainExchange implements Exchange, DirectClient {
   #pass(user: DirectUser, part: Buffer): void {
     this.traffic.received += part.length;
     if (!user.onBody(part)) this.#socket.pause();
-    if (this.#bodyLeft === 0) user.onBodyEnd();
   }
 
   #keep(part: Buffer): void {

@@ -16,6 +16,8 @@ export interface ServeDeps {
   readonly traffic: Pick<Traffic, "findById" | "open">;
   readonly tokens: Pick<Tokens, "open">;
   readonly log: Log;
+  /** Where every exchange is logged; `log` unless given. */
+  readonly accessLog?: Log;
   /** Told of every exchange that is over. */
   readonly observe?: (fact: ExchangeFact) => void;
 }
@@ -25,11 +27,16 @@ export interface ExchangeFact {
   /** What the client was told; undefined when it left before. */
   readonly status: number | undefined;
   readonly httpVersion: string;
+  /** Of the client, as far as it is known; undefined once that is gone. */
+  readonly clientAddress: string | undefined;
   /** `x-aws-proxy-error` of a refusal, null for one without; undefined when the application answered. */
   readonly proxyError: string | null | undefined;
   /** Body bytes. */
   readonly bytesReceived: number;
   readonly bytesSent: number;
+  /** What the token admitted to; undefined for a refusal before that. */
+  readonly microvmId: string | undefined;
+  readonly port: number | undefined;
   /** Wait for a start or a wake-up; undefined when it got no further. */
   readonly waitedMs: number | undefined;
 }
@@ -161,11 +168,12 @@ function tell(
   const { admission, waitedMs, refused } = account;
   const { status } = response;
   deps.observe?.({
-    ...{ status, httpVersion, waitedMs, proxyError: refused?.proxyError },
+    ...{ status, httpVersion, clientAddress, waitedMs, proxyError: refused?.proxyError },
+    ...{ microvmId: admission?.microvmId, port: admission?.port },
     ...{ bytesReceived: traffic.received, bytesSent: traffic.sent },
   });
   const level = options.hasAccessLog ? "info" : "debug";
-  deps.log[level]("Request", {
+  (deps.accessLog ?? deps.log)[level]("Request", {
     requestId,
     clientAddress,
     microvmId: admission?.microvmId,

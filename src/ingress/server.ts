@@ -5,6 +5,7 @@ import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import { createServer, type Server, type TlsOptions, type TLSSocket } from "node:tls";
 import { messageOf, ServiceError } from "../errors.ts";
 import { AGENT_PORT } from "../guest/protocol.ts";
+import type { Traced } from "../lib/trace.ts";
 import { MINIMUM_TLS_VERSION, type TlsContexts } from "../tls/contexts.ts";
 import { type Exchange, MAX_HEADER_BYTES } from "./exchange.ts";
 import { addressesIn } from "../lib/cidrs.ts";
@@ -12,8 +13,9 @@ import { ClientAddresses, createProxiedFront } from "./front.ts";
 import { createHttp1Listener } from "./http1-listener.ts";
 import { Http2Connection } from "./http2-connection.ts";
 import { serve, type ServeDeps, type ServeOptions } from "./serve.ts";
+import { serveTraced } from "./traced.ts";
 
-export interface IngressDeps extends ServeDeps {
+export interface IngressDeps extends ServeDeps, Traced {
   readonly tls: TlsContexts;
 }
 
@@ -76,7 +78,11 @@ export async function createIngress(deps: IngressDeps, options: IngressOptions):
   };
   const headersTimeoutMs = options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS;
   const limits = { keepAliveMs: KEEP_ALIVE_MS, headerBytes: MAX_HEADER_BYTES };
-  const carry = (exchange: Exchange) => serve(deps, serveOptions, exchange);
+  const { trace } = deps;
+  const carry = (exchange: Exchange) =>
+    trace === undefined
+      ? serve(deps, serveOptions, exchange)
+      : serveTraced(trace, deps, serveOptions, exchange);
   const sockets = new Set<Socket>();
   const connections = new Map<Socket, OpenConnection>();
   const http1 = createHttp1Listener({ ...limits, headersTimeoutMs }, carry);

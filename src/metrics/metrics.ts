@@ -94,6 +94,11 @@ export function createInstruments(version: string) {
     dataDirectory: gauge("torpor_data_directory_bytes", "The file system of the data directory.", [
       "kind",
     ]),
+    traceSpans: counter(
+      "torpor_trace_spans_total",
+      "Spans that the collector took, and those that were given up.",
+      ["outcome"],
+    ),
     slots: gauge("torpor_slots", "Network slots.", ["kind"]),
   };
 }

@@ -5,6 +5,7 @@ import type { Host, RunRequest } from "../host/host.ts";
 import { imageRefOf } from "../images/image-ref.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import type { Traced } from "../lib/trace.ts";
 import { egressPolicyOf } from "../microvms/connectors.ts";
 import { type HookSettings, hookSettings, type RuntimeHook } from "../microvms/hooks.ts";
 import { newVmmId } from "../microvms/ids.ts";
@@ -13,7 +14,7 @@ import type { TrafficGate } from "../microvms/traffic.ts";
 import type { ImageStore, MicrovmStore } from "../store/store.ts";
 import type { Permits } from "./permits.ts";
 
-export interface StepDeps {
+export interface StepDeps extends Traced {
   readonly host: Pick<Host, "run" | "suspend" | "resume" | "callHook" | "terminate">;
   readonly microvms: MicrovmStore;
   readonly images: Pick<ImageStore, "getVersion">;

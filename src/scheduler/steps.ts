@@ -1,5 +1,6 @@
 // One executor for every step of the plan.
 
+import { traced } from "../lib/trace.ts";
 import type { LiveMicrovm } from "../microvms/live.ts";
 import type { Step } from "./plan.ts";
 import { resumeMicrovm } from "./resume-step.ts";
@@ -13,6 +14,17 @@ import { terminateMicrovm } from "./terminate-step.ts";
  * Rejects with the signal's reason, or with what trying again later may mend.
  */
 export function executeStep(
+  deps: StepDeps,
+  live: LiveMicrovm,
+  step: Step,
+  signal: AbortSignal,
+): Promise<void> {
+  const { microvmId } = live.record;
+  const attributes = { "torpor.microvm.id": microvmId };
+  return traced(deps, `step ${step.do}`, () => carryOut(deps, live, step, signal), { attributes });
+}
+
+function carryOut(
   deps: StepDeps,
   live: LiveMicrovm,
   step: Step,

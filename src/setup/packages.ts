@@ -34,7 +34,9 @@ export const SETUP_PACKAGES: readonly RequiredPackage[] = [
 
 /** What the tests and the examples call beyond that. */
 export const DEVELOPMENT_PACKAGES: readonly RequiredPackage[] = [
-  { name: "python3-venv", why: "runs a Python AWS client in the end-to-end tests" },
+  { name: "python3-venv", why: "runs Python's AWS and HTTP clients in the tests" },
+  { name: "golang-go", why: "builds test tools that are written in Go" },
+  { name: "curl", why: "an HTTP client of the tests" },
 ];
 
 /** What `bench ingress` compares the ingress with and loads it by; installed when it is first run. */

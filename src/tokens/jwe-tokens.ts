@@ -7,7 +7,7 @@ import { JOSEError } from "jose/errors";
 import { z } from "zod";
 import { ServiceError } from "../errors.ts";
 import type { TokenKey } from "./keys.ts";
-import type { TokenClaims, Tokens } from "./tokens.ts";
+import { type TokenClaims, TOKEN_LIFETIME_LIMIT_MS, type Tokens } from "./tokens.ts";
 
 export interface TokensDeps {
   /** Newest first: the first mints, all open. At least one. */
@@ -18,8 +18,6 @@ export interface TokensDeps {
 
 /** Longest token that is opened or minted, in characters. */
 export const TOKEN_LENGTH_LIMIT = 8 * 1024;
-/** Longest life of a token. */
-export const TOKEN_LIFETIME_LIMIT_MS = 60 * 60 * 1000;
 /** A payload of one block gives a token of 825 characters; the original's have 767 to 868. */
 const PADDING_BLOCK = 512;
 /** Header, no encrypted key, 96-bit nonce, sealed claims, 128-bit tag. */
@@ -49,14 +47,26 @@ const claimsSchema = z.strictObject({
 /** Opened tokens remembered, so that each costs its decryption once and not at every request. */
 const OPENED_LIMIT = 4096;
 
+export interface InstallationTokens extends Tokens {
+  /** Mints and opens with these from now on, newest first, as after a rotation. At least one. */
+  useKeys(keys: readonly TokenKey[]): void;
+}
+
 /** Tokens of this installation. `mint` rejects VALIDATION_FAILED for claims that live too long or do not fit. */
-export function createTokens(deps: TokensDeps): Tokens {
-  const keys = new Map(deps.keys.map(({ kid, key }) => [kid, key]));
-  const newest = deps.keys[0];
+export function createTokens(deps: TokensDeps): InstallationTokens {
+  let keys = new Map<string, TokenKey["key"]>();
+  let newest = newestOf(deps.keys);
   /** By digest: no token is kept. The oldest gives way. */
   const opened = new Map<string, TokenClaims>();
-  if (newest === undefined) throw new ServiceError("SETUP_FAILED", "Cannot mint tokens: no key");
+  const useKeys = (given: readonly TokenKey[]) => {
+    newest = newestOf(given);
+    keys = new Map(given.map(({ kid, key }) => [kid, key]));
+    // What was opened with a key that is gone must not outlive it.
+    opened.clear();
+  };
+  useKeys(deps.keys);
   return {
+    useKeys,
     mint: (claims) => mint(newest, claims, deps.now()),
     async open(token) {
       if (token.length > TOKEN_LENGTH_LIMIT) return undefined;
@@ -71,6 +81,11 @@ export function createTokens(deps: TokensDeps): Tokens {
       return claims !== undefined && deps.now() < claims.expiresAt ? claims : undefined;
     },
   };
+}
+
+function newestOf([newest]: readonly TokenKey[]): TokenKey {
+  if (newest === undefined) throw new ServiceError("SETUP_FAILED", "Cannot mint tokens: no key");
+  return newest;
 }
 
 /** Whether the text has a token's form, from whichever installation; says nothing about its being genuine. */

@@ -7,6 +7,7 @@ import path from "node:path";
 import { z } from "zod";
 import { hasErrorCode, messageOf, ServiceError } from "../errors.ts";
 import { writeFileDurably } from "../lib/files.ts";
+import { TOKEN_LIFETIME_LIMIT_MS } from "./tokens.ts";
 
 export interface TokenKey {
   /** Uuid, in the clear in every token the key sealed. */
@@ -17,6 +18,10 @@ export interface TokenKey {
 
 const FILE = "tokens.json";
 const KEY_BYTES = 32;
+/** A key mints no longer than this. Far fewer tokens than random nonces allow, and what a leaked key opens ends some day. */
+export const KEY_LIFETIME_MS = 30 * 24 * 60 * 60 * 1000;
+/** Clocks that differ between a mint and its check, as after a step back. */
+const RETIREMENT_MARGIN_MS = 60 * 60 * 1000;
 
 const fileSchema = z.strictObject({
   version: z.literal(1),
@@ -47,9 +52,42 @@ export async function openTokenKeys(
 ): Promise<readonly TokenKey[]> {
   const file = path.join(keysDirectory, FILE);
   const stored = (await readKeyFile(file)) ?? (await makeKeyFile(file, deps.now()));
-  return Promise.all(
-    stored.keys.map(async ({ kid, secret }) => ({ kid, key: await importKey(secret) })),
-  );
+  return importKeys(stored);
+}
+
+/**
+ * Puts a new key before one that has minted long enough, and forgets those whose last token has expired. Resolves with the
+ * keys as they are then, or undefined when nothing was due. The file is written before anything is minted with it.
+ */
+export async function rotateTokenKeys(
+  deps: { readonly now: () => number },
+  keysDirectory: string,
+): Promise<readonly TokenKey[] | undefined> {
+  const file = path.join(keysDirectory, FILE);
+  const stored = await readKeyFile(file);
+  if (stored === undefined) return undefined;
+  const now = deps.now();
+  const rotated = rotate(stored, now);
+  if (rotated === stored) return undefined;
+  await writeFileDurably(file, `${JSON.stringify(rotated, null, 2)}\n`, 0o600);
+  return importKeys(rotated);
+}
+
+function rotate(stored: KeyFile, now: number): KeyFile {
+  const [newest] = stored.keys;
+  const isDue = newest === undefined || now - newest.createdAt >= KEY_LIFETIME_MS;
+  const keys = isDue ? [newKey(now), ...stored.keys] : stored.keys;
+  // A key minted until the one before it in the list was made.
+  const kept = keys.filter((_, index) => {
+    const successor = keys[index - 1];
+    const retiredFor = successor === undefined ? 0 : now - successor.createdAt;
+    return retiredFor < TOKEN_LIFETIME_LIMIT_MS + RETIREMENT_MARGIN_MS;
+  });
+  return kept.length === stored.keys.length && !isDue ? stored : { version: 1, keys: kept };
+}
+
+function importKeys({ keys }: KeyFile): Promise<readonly TokenKey[]> {
+  return Promise.all(keys.map(async ({ kid, secret }) => ({ kid, key: await importKey(secret) })));
 }
 
 async function readKeyFile(file: string): Promise<KeyFile | undefined> {
@@ -67,11 +105,15 @@ async function readKeyFile(file: string): Promise<KeyFile | undefined> {
 }
 
 async function makeKeyFile(file: string, now: number): Promise<KeyFile> {
-  const secret = randomBytes(KEY_BYTES).toString("base64url");
-  const made: KeyFile = { version: 1, keys: [{ kid: randomUUID(), secret, createdAt: now }] };
+  const made: KeyFile = { version: 1, keys: [newKey(now)] };
   await mkdir(path.dirname(file), { recursive: true, mode: 0o711 });
   await writeFileDurably(file, `${JSON.stringify(made, null, 2)}\n`, 0o600);
   return made;
+}
+
+function newKey(now: number): KeyFile["keys"][number] {
+  const secret = randomBytes(KEY_BYTES).toString("base64url");
+  return { kid: randomUUID(), secret, createdAt: now };
 }
 
 function importKey(secret: string): Promise<webcrypto.CryptoKey> {

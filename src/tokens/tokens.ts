@@ -15,6 +15,9 @@ export interface TokenClaims {
   readonly expiresAt: number;
 }
 
+/** Longest life of a token. */
+export const TOKEN_LIFETIME_LIMIT_MS = 60 * 60 * 1000;
+
 export interface Tokens {
   /** A compact JWE (dir, A256GCM) with the claims sealed inside. */
   mint(claims: TokenClaims): Promise<string>;

@@ -1,6 +1,8 @@
 // The whole walkthrough with the AWS SDK for JavaScript, on the Flask example of the README.
 
 import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import {
@@ -21,21 +23,30 @@ import {
   zipDirectory,
 } from "../../scripts/walkthrough/client.ts";
 import { REPOSITORY } from "../../scripts/walkthrough/service.ts";
+import { ancestry, type Collector, startCollector } from "../support/collector.ts";
 import { assertContinues, type Counter, runMicrovm, type TestMicrovm } from "./support/microvm.ts";
 import { buildLog, startTestService, type TestService, vmmPids } from "./support/test-service.ts";
 
 describe("the walkthrough with the AWS SDK for JavaScript", { timeout: 600_000 }, () => {
   let service: TestService;
+  let collector: Collector;
+  /** Directory of the access log. */
+  let logs: string;
   let imageArn: string;
   let microvm: TestMicrovm;
   let last: Counter;
 
   before(async () => {
-    service = await startTestService();
+    collector = await startCollector();
+    logs = mkdtempSync(path.join(tmpdir(), "torpor-e2e-logs-"));
+    const config = `ingress.accessLog = "${logs}/access"\ntraces.endpoint = "${collector.endpoint}"\n`;
+    service = await startTestService({ config });
   });
 
   after(async () => {
     await service[Symbol.asyncDispose]();
+    await collector[Symbol.asyncDispose]();
+    rmSync(logs, { recursive: true });
   });
 
   test("a zipped Dockerfile becomes an image", async () => {
@@ -110,6 +121,53 @@ describe("the walkthrough with the AWS SDK for JavaScript", { timeout: 600_000 }
     assert.equal(value('torpor_microvms\\{state="RUNNING"\\}'), 1);
     assert.ok(value("torpor_suspend_written_bytes_total") > 100_000);
     assert.equal(value('torpor_build_seconds_count\\{outcome="success"\\}'), 1);
+  });
+
+  test("the traces tell what the time of it went into", async () => {
+    const launch = "step run < RunMicrovm";
+    const wake = "step resume < wait for microvm < GET";
+    const expected = [
+      ...["lease slot", "restore vmm", "greet agent"].map((is) => `${is} < host run < ${launch}`),
+      `restore vmm < host resume < ${wake}`,
+      "restore vmm < host resume < step resume < ResumeMicrovm",
+      ...["pause vmm", "save memory", "save devices", "sync saved state"].map(
+        (phase) => `${phase} < host suspend < step suspend < SuspendMicrovm`,
+      ),
+      // Of the idle policy.
+      "save memory < host suspend < step suspend",
+      ...["fetch the artifact", "build the container", "boot and snapshot"].map(
+        (phase) => `${phase} < build`,
+      ),
+      "restore vmm < check that the snapshot restores < build",
+    ];
+    const spans = await poll(30_000, `the spans ${expected.join(", ")}`, () => {
+      const sent = collector.spans();
+      const chains = new Set(sent.map((span) => ancestry(sent, span).join(" < ")));
+      return Promise.resolve(expected.every((chain) => chains.has(chain)) ? sent : undefined);
+    });
+    for (const span of spans) {
+      const outer = spans.find(({ spanId }) => spanId === span.parentSpanId);
+      if (outer === undefined) continue;
+      assert.ok(BigInt(outer.startTimeUnixNano) <= BigInt(span.startTimeUnixNano), span.name);
+      // A step has a few things left to do when it has let its requests through.
+      if (span.name.startsWith("step ")) continue;
+      assert.ok(BigInt(outer.endTimeUnixNano) >= BigInt(span.endTimeUnixNano), span.name);
+    }
+  });
+
+  test("its requests are in the access log, also after that was rotated", async () => {
+    const [current, moved] = [path.join(logs, "access"), path.join(logs, "access.1")];
+    const requests = (file: string) => readFileSync(file, "utf8").split("\n").length - 1;
+    renameSync(current, moved);
+    process.kill(service.service.pid, "SIGHUP");
+    await poll(10_000, "a new access log", async () => (existsSync(current) ? true : undefined));
+    last = await microvm.count();
+    await poll(10_000, "the request in it", async () => (requests(current) > 0 ? true : undefined));
+    assert.ok(requests(moved) >= 5);
+    assert.match(
+      readFileSync(current, "utf8"),
+      new RegExp(`"microvmId":"${microvm.id}".*"status":200`),
+    );
   });
 
   test("terminated it is gone, and stays visible as such", async () => {

@@ -46,6 +46,28 @@ describe("loadConfig", () => {
     }
   });
 
+  test("refuses a collector of traces that cannot be asked, and headers that cannot be sent", () => {
+    const endpoint = "https://collector.example:4318/otlp";
+    const headers = { authorization: "Bearer t" };
+    const { traces } = load({ traces: { endpoint, headers, sampleRatio: 0.1 } });
+    assert.deepEqual(traces, { endpoint, headers, sampleRatio: 0.1 });
+    for (const [at, bad] of [
+      ["endpoint", { endpoint: "127.0.0.1:4318" }],
+      ["endpoint", { endpoint: "ftp://collector.example" }],
+      ["headers", { headers: { "a b": "c" } }],
+      ["headers", { headers: { a: "b\r\nc: d" } }],
+      ["sampleRatio", { sampleRatio: 1.5 }],
+    ] as const)
+      assert.throws(() => load({ traces: bad }), new RegExp(`traces\\.${at}`), JSON.stringify(bad));
+  });
+
+  test("takes a switch or an absolute path for the access log", () => {
+    for (const accessLog of [true, false, "/var/log/torpor/access.log"])
+      assert.equal(load({ ingress: { accessLog } }).ingress.accessLog, accessLog);
+    for (const accessLog of ["access.log", "", 1])
+      assert.throws(() => load({ ingress: { accessLog } }), /ingress\.accessLog: must be true/);
+  });
+
   test("ignores options that were not given", () => {
     assert.equal(load({ logLevel: undefined }).logLevel, "info");
   });

@@ -4,6 +4,7 @@ import type { z } from "zod";
 import type { ConnectorOperations } from "../../connectors/operations.ts";
 import type { ImageOperations } from "../../images/operations.ts";
 import type { Clock } from "../../lib/clock.ts";
+import type { Traced } from "../../lib/trace.ts";
 import type { MicrovmOperations } from "../../microvms/operations.ts";
 import type { Scope } from "../../microvms/records.ts";
 import type { Tokens } from "../../tokens/tokens.ts";
@@ -11,7 +12,7 @@ import type { RateLimiter } from "../rate-limit.ts";
 import { parseInput } from "../validation.ts";
 import type { IngressAuthority } from "../wire.ts";
 
-export interface RouteDeps {
+export interface RouteDeps extends Traced {
   readonly microvms: MicrovmOperations;
   readonly images: ImageOperations;
   readonly connectors: ConnectorOperations;

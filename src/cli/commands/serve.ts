@@ -21,9 +21,10 @@ import { findKeyIn } from "../../keys/keys.ts";
 import { openRootKey } from "../../keys/root-key.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLog, type Log } from "../../lib/log.ts";
+import { openLogFile } from "../../lib/log-file.ts";
 import { dataPaths } from "../../lib/paths.ts";
 import { observeHost } from "../../metrics/host-metrics.ts";
-import { createInstruments } from "../../metrics/metrics.ts";
+import { createInstruments, type Instruments } from "../../metrics/metrics.ts";
 import { createMicrovmMetrics } from "../../metrics/microvm-metrics.ts";
 import { observeExchanges, observeOperations } from "../../metrics/observers.ts";
 import { createProbes } from "../../metrics/probes.ts";
@@ -34,8 +35,11 @@ import { openSqliteStore } from "../../store/sqlite.ts";
 import { openAuthority } from "../../tls/authority.ts";
 import { createTlsContexts } from "../../tls/contexts.ts";
 import { openOwnCertificate } from "../../tls/own-certificate.ts";
+import { createTraces, type Traces } from "../../traces/traces.ts";
+import { traceHost } from "../../traces/host-traces.ts";
 import { createTokens } from "../../tokens/jwe-tokens.ts";
 import { openTokenKeys } from "../../tokens/keys.ts";
+import { keepRotating } from "../../tokens/rotation.ts";
 import { createMemoryPool } from "../../vmm/memory-pool.ts";
 import { createQemuDriver, readQemuVersion } from "../../vmm/qemu/driver.ts";
 import { chooseAccelerator } from "../../vmm/qemu/probe.ts";
@@ -91,7 +95,11 @@ async function startService(
   for (const directory of [paths.keys, paths.images, paths.microvms, paths.logs]) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   }
-  const clock = systemClock();
+  const instruments = createInstruments(packageJson.version);
+  const traces = openTraces(config, instruments, log);
+  if (traces !== undefined) acquired.use(traces);
+  const trace = traces && { trace: traces.trace };
+  const clock = traces?.outside(systemClock()) ?? systemClock();
   const now = () => clock.now();
   // The store is opened first: it also keeps a second service off the same data directory.
   const store = acquired.use(await openSqliteStore(paths.database));
@@ -99,6 +107,12 @@ async function startService(
   const rootKey = await openRootKey(paths.keys, config.accountId);
   const findKey = findKeyIn(rootKey.findKey, findAccessKeys({ log, now }, paths.keys));
   const tokens = createTokens({ keys: await openTokenKeys({ now }, paths.keys), now });
+  const rotating = new AbortController();
+  const rotation = keepRotating({ tokens, clock, log }, paths.keys, rotating.signal);
+  acquired.defer(async () => {
+    rotating.abort();
+    await rotation;
+  });
   const authority = await openAuthority({ now, log }, paths.keys);
   const artifacts = acquired.use(await openArtifacts({ log }, config, paths.artifacts));
   const driver = await openDriver(config, acquired, log, signal);
@@ -110,32 +124,36 @@ async function startService(
   );
   const vmmsDir = runtimeDirectory(config.dataDir);
   acquired.defer(() => removeIfEmpty(vmmsDir));
-  const instruments = createInstruments(packageJson.version);
   const localHost = acquired.use(
     createLocalHost({
       ...{ driver, slots, log, connectGuest: createGuestClient },
       ...{ artifacts: artifacts.reader, locateAssets: () => locateAssets(config.dataDir) },
       ...{ vmmsDir, microvmsDir: paths.microvms },
       ...{ imagesDir: paths.images, buildsDir: paths.builds, logsDir: paths.logs },
-      containersDir: paths.containers,
+      ...{ containersDir: paths.containers, ...trace },
     }),
   );
-  const host = observeHost(instruments, localHost);
+  const tracedHost = traces === undefined ? localHost : traceHost(traces.trace, localHost);
+  const host = observeHost(instruments, tracedHost);
   const microvmMetrics = createMicrovmMetrics(instruments, now);
   const microvms = observeMicrovms(store.microvms, microvmMetrics.written);
   const domain = acquired.use(
-    createDomain({ store: { ...store, microvms }, host, clock, log, config }),
+    createDomain({ store: { ...store, microvms }, host, clock, log, config, ...trace }),
   );
   for (const record of await store.microvms.listLive()) microvmMetrics.found(record);
   await domain.start(signal);
   const own = config.tls && acquired.use(await openOwnCertificate({ log, now }, config.tls));
   const tls = createTlsContexts({ authority, now, ...(own && { own }) }, config.region);
+  const accessLog = await openAccessLog(config, acquired, log);
   const ingress = acquired.use(
     await createIngress(
-      { traffic: domain.traffic, tokens, tls, log, observe: observeExchanges(instruments) },
+      {
+        ...{ traffic: domain.traffic, tokens, tls, log, ...trace, ...accessLog },
+        observe: observeExchanges(instruments),
+      },
       {
         ...{ listen: config.ingressListen, domain: config.ingress.domain },
-        hasAccessLog: config.ingress.accessLog,
+        hasAccessLog: config.ingress.accessLog !== false,
         ...ingressPeers(config),
       },
     ),
@@ -144,7 +162,7 @@ async function startService(
     await createApiServer(
       {
         ...{ microvms: domain.microvms, images: domain.images, connectors: domain.connectors },
-        ...{ tokens, clock, log },
+        ...{ tokens, clock, log, ...trace },
         ...(config.quotas.enforceRates && {
           rates: createRateLimiter({ clock }, config.quotas.rates),
         }),
@@ -173,6 +191,32 @@ async function startService(
     ingress: ingressAddress,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
+}
+
+/** Undefined unless the configuration names a collector. */
+function openTraces(
+  { traces: { endpoint, ...options } }: Config,
+  { traceSpans }: Instruments,
+  log: Log,
+): Traces | undefined {
+  if (endpoint === undefined) return undefined;
+  const observe = (outcome: string, count: number) => traceSpans.labels(outcome).inc(count);
+  const deps = { clock: systemClock(), log, observe, version: packageJson.version };
+  return createTraces(deps, { endpoint, ...options });
+}
+
+/** Nothing unless requests are logged to a file. On SIGHUP the file is opened anew, as programs that rotate logs expect. */
+async function openAccessLog(
+  { ingress: { accessLog } }: Config,
+  acquired: AsyncDisposableStack,
+  log: Log,
+): Promise<{ readonly accessLog?: Log }> {
+  if (typeof accessLog === "boolean") return {};
+  const file = acquired.use(await openLogFile({ log }, accessLog));
+  const reopen = () => file.reopen();
+  process.on("SIGHUP", reopen);
+  acquired.defer(() => void process.off("SIGHUP", reopen));
+  return { accessLog: createLog("info", (line) => file.write(line)) };
 }
 
 /** Who may say where a connection or a request came from. */

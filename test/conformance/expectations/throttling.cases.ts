@@ -25,6 +25,7 @@ const DOCUMENTED = [
     { ...nobody, expirationInMinutes: 5, allowedPorts: [{ port: 80 }] },
     nowhere,
   ],
+  ["CreateMicrovmShellAuthToken", 5, { ...nobody, expirationInMinutes: 5 }, nowhere],
 ] as const;
 
 export const THROTTLING_CASES: readonly Case[] = [

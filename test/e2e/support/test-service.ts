@@ -12,6 +12,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -49,6 +50,8 @@ export interface TestService extends AsyncDisposable {
 export interface TestServiceOptions {
   /** Existing empty directory to use, for tests that bring a file system of their own. */
   readonly dataDir?: string;
+  /** TOML. */
+  readonly config?: string;
 }
 
 /** Starts a service. Disposing it terminates what runs, stops it and asserts that nothing is left. */
@@ -58,7 +61,10 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
   const remembered = path.join(SETUP_DIR, "accelerator.json");
   if (existsSync(remembered)) copyFileSync(remembered, path.join(dataDir, "accelerator.json"));
   const log: string[] = [];
-  const start = () => startService({ dataDir, onLog: (line) => log.push(line) });
+  const configPath = path.join(dataDir, "config.toml");
+  if (options.config !== undefined) writeFileSync(configPath, options.config);
+  const configured = options.config !== undefined && { configPath };
+  const start = () => startService({ dataDir, ...configured, onLog: (line) => log.push(line) });
   const service = await start();
   const test: TestService = {
     ...{ dataDir, service, clients: createClients(service), log },

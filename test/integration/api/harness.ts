@@ -17,6 +17,7 @@ import type { ConnectorOperations } from "../../../src/connectors/operations.ts"
 import type { ImageOperations } from "../../../src/images/operations.ts";
 import { ServiceError } from "../../../src/errors.ts";
 import { createLog } from "../../../src/lib/log.ts";
+import type { Trace } from "../../../src/lib/trace.ts";
 import type { MicrovmOperations } from "../../../src/microvms/operations.ts";
 import type { TokenClaims } from "../../../src/tokens/tokens.ts";
 import {
@@ -51,6 +52,7 @@ export interface HarnessOptions {
   readonly rates?: RateLimiter;
   readonly probes?: Probes;
   readonly observe?: (fact: OperationFact) => void;
+  readonly trace?: Trace;
   readonly limits?: Partial<ApiLimits>;
 }
 
@@ -78,6 +80,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       ...(options.rates && { rates: options.rates }),
       ...(options.probes && { probes: options.probes }),
       ...(options.observe && { observe: options.observe }),
+      ...(options.trace && { trace: options.trace }),
       tokens: {
         async mint(claims) {
           minted.push(claims);

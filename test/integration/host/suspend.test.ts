@@ -55,27 +55,27 @@ describe("saveState", () => {
   const { signal } = new AbortController();
 
   test("a complete save is there, and the guest stays paused", async () => {
-    assert.equal((await saveState(vmmWith(undefined), files, signal)).dirtyBytes, 4096);
+    assert.equal((await saveState({}, vmmWith(undefined), files, signal)).dirtyBytes, 4096);
     assert.equal(await hasSavedState(files), true);
     assert.equal(calls.includes("resume"), false);
   });
 
   for (const broken of ["pause", "saveMemoryDiff", "saveDevices", "commit"] as const) {
     test(`a failure of ${broken} leaves no state and lets the guest run on, and the next save works`, async () => {
-      await assert.rejects(saveState(vmmWith(broken), files, signal), (error) => {
+      await assert.rejects(saveState({}, vmmWith(broken), files, signal), (error) => {
         assert.ok(error instanceof ServiceError);
         assert.equal(error.details["ended"], false);
         return true;
       });
       assert.equal(calls.at(-1), "resume");
       assert.deepEqual(readdirSync(files.directory), ["disk"]);
-      await saveState(vmmWith(undefined), files, signal);
+      await saveState({}, vmmWith(undefined), files, signal);
       assert.equal(await hasSavedState(files), true);
     });
   }
 
   test("a guest that cannot run on is said to have ended", async () => {
-    await assert.rejects(saveState(vmmWith("saveDevices", true), files, signal), (error) => {
+    await assert.rejects(saveState({}, vmmWith("saveDevices", true), files, signal), (error) => {
       assert.ok(error instanceof ServiceError);
       assert.equal(error.details["ended"], true);
       return true;

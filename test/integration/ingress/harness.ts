@@ -12,6 +12,7 @@ import { connect, type TLSSocket } from "node:tls";
 import { createIngress, type Ingress, type IngressOptions } from "../../../src/ingress/server.ts";
 import type { ServeDeps } from "../../../src/ingress/serve.ts";
 import { createLog, type Log } from "../../../src/lib/log.ts";
+import type { Trace } from "../../../src/lib/trace.ts";
 import type { MicrovmRecord } from "../../../src/microvms/records.ts";
 import type { Traffic, TrafficLease } from "../../../src/microvms/traffic.ts";
 import { openAuthority } from "../../../src/tls/authority.ts";
@@ -113,12 +114,19 @@ export interface Harness extends AsyncDisposable {
 export interface HarnessOptions extends Partial<IngressOptions> {
   readonly app?: RequestListener;
   readonly observe?: ServeDeps["observe"];
+  readonly trace?: Trace;
+  /** MicroVMs of other making than the harness's. */
+  readonly openFrom?: ServeDeps["traffic"];
+  readonly accessLog?: Log;
   readonly own?: TlsContextsDeps["own"];
 }
 
 export async function startHarness({
   app,
   observe,
+  trace,
+  openFrom,
+  accessLog,
   own,
   ...options
 }: HarnessOptions = {}): Promise<Harness> {
@@ -140,7 +148,12 @@ export async function startHarness({
   const listenOn = { host: "127.0.0.1", port: 0 };
   const ingress = stack.use(
     await createIngress(
-      { traffic, tokens, tls, log, ...(observe && { observe }) },
+      {
+        ...{ traffic: openFrom ?? traffic, tokens, tls, log },
+        ...(observe && { observe }),
+        ...(trace && { trace }),
+        ...(accessLog && { accessLog }),
+      },
       { listen: listenOn, shutdownGraceMs: 200, ...options },
     ),
   );

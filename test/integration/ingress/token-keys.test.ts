@@ -5,7 +5,10 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { isServiceError } from "../../../src/errors.ts";
 import { createTokens } from "../../../src/tokens/jwe-tokens.ts";
-import { openTokenKeys } from "../../../src/tokens/keys.ts";
+import { KEY_LIFETIME_MS, openTokenKeys, rotateTokenKeys } from "../../../src/tokens/keys.ts";
+import { keepRotating } from "../../../src/tokens/rotation.ts";
+import { createLog, silentLog } from "../../../src/lib/log.ts";
+import { createFakeClock } from "../../fixtures/fake-clock.ts";
 
 let root: string;
 before(async () => {
@@ -67,3 +70,92 @@ test("openTokenKeys refuses a damaged file, leaves it and quotes nothing of it",
     assert.equal(await readFile(file, "utf8"), text);
   }
 });
+
+const HOUR_MS = 60 * 60 * 1000;
+
+test("rotateTokenKeys puts a new key first when it is due, and forgets the old one when its tokens have ended", async () => {
+  const keysDirectory = path.join(root, "rotated", "keys");
+  let time = deps.now();
+  const clock = { now: () => time };
+  const kids = async () => (await openTokenKeys(clock, keysDirectory)).map(({ kid }) => kid);
+  const [first] = await kids();
+  time += KEY_LIFETIME_MS - 1;
+  assert.equal(await rotateTokenKeys(clock, keysDirectory), undefined);
+  time += 1;
+  const rotated = (await rotateTokenKeys(clock, keysDirectory)) ?? assert.fail();
+  assert.equal(rotated.length, 2);
+  assert.equal(rotated[1]?.kid, first);
+  assert.deepEqual(
+    await kids(),
+    rotated.map(({ kid }) => kid),
+  );
+  time += HOUR_MS;
+  assert.equal(await rotateTokenKeys(clock, keysDirectory), undefined);
+  time += HOUR_MS;
+  const left = (await rotateTokenKeys(clock, keysDirectory)) ?? assert.fail();
+  assert.deepEqual(
+    left.map(({ kid }) => kid),
+    [rotated[0]?.kid],
+  );
+  assert.deepEqual(await kids(), [rotated[0]?.kid]);
+});
+
+test("a running service rotates its keys, and live tokens go on", async () => {
+  const keysDirectory = path.join(root, "running", "keys");
+  const clock = createFakeClock();
+  const tokens = createTokens({
+    now: clock.now,
+    keys: await openTokenKeys(clock, keysDirectory),
+  });
+  clock.advance(KEY_LIFETIME_MS - HOUR_MS / 2);
+  const stop = new AbortController();
+  const rotation = keepRotating({ tokens, clock, log: silentLog() }, keysDirectory, stop.signal);
+  const token = await tokens.mint({ ...claims, expiresAt: clock.now() + HOUR_MS });
+  await rotated(clock, keysDirectory, 2);
+  assert.notEqual(
+    kidOf(await tokens.mint({ ...claims, expiresAt: clock.now() + 1 })),
+    kidOf(token),
+  );
+  // The clock is an hour on, which is when the token ends; a moment before it is still good.
+  clock.advance(-1);
+  assert.equal((await tokens.open(token))?.microvmId, claims.microvmId);
+  for (const count of [2, 2, 1]) await rotated(clock, keysDirectory, count);
+  stop.abort();
+  await rotation;
+  assert.equal(clock.pendingTimers(), 0);
+});
+
+test("a rotation that cannot be written leaves the keys in use", async () => {
+  const keysDirectory = path.join(root, "broken", "keys");
+  const clock = createFakeClock();
+  const tokens = createTokens({ now: clock.now, keys: await openTokenKeys(clock, keysDirectory) });
+  const token = await tokens.mint({ ...claims, expiresAt: clock.now() + 1 });
+  await writeFile(path.join(keysDirectory, "tokens.json"), "damaged");
+  const lines: string[] = [];
+  const log = createLog("info", (line) => void lines.push(line));
+  const stop = new AbortController();
+  const rotation = keepRotating({ tokens, clock, log }, keysDirectory, stop.signal);
+  while (lines.length === 0) await new Promise(setImmediate);
+  stop.abort();
+  await rotation;
+  assert.match(lines.join(""), /Cannot rotate the token keys/);
+  assert.equal((await tokens.open(token))?.microvmId, claims.microvmId);
+});
+
+function kidOf(token: string): string {
+  const [header = ""] = token.split(".");
+  const { kid } = JSON.parse(Buffer.from(header, "base64url").toString()) as { kid: string };
+  return kid;
+}
+
+/** Lets the loop look once more, an hour on, and waits until the file holds so many keys. */
+async function rotated(
+  clock: ReturnType<typeof createFakeClock>,
+  keysDirectory: string,
+  count: number,
+): Promise<void> {
+  while (clock.pendingTimers() === 0) await new Promise(setImmediate);
+  clock.advance(HOUR_MS);
+  while (clock.pendingTimers() === 0) await new Promise(setImmediate);
+  assert.equal((await openTokenKeys(clock, keysDirectory)).length, count);
+}
