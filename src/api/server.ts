@@ -153,7 +153,7 @@ class ListeningServer implements ApiServer {
     const service = this.#answers.serviceOf(received);
     if (service === "s3") {
       response.setHeader("x-amzn-requestid", requestId);
-      if (this.#closing !== undefined) response.setHeader("connection", "close");
+      if (this.#isLast(request)) response.setHeader("connection", "close");
       return this.#deps.s3(request, response, requestId);
     }
     if (service === undefined) {
@@ -175,9 +175,15 @@ class ListeningServer implements ApiServer {
     // RFC 9110, 8.6: not with a status that has no body.
     if (reply.status !== 204) fields.push("content-length", String(Buffer.byteLength(reply.body)));
     // What was not read of the request cannot be told from the next one.
-    if (!request.complete || this.#closing !== undefined) fields.push("connection", "close");
+    if (!request.complete || this.#isLast(request)) fields.push("connection", "close");
     response.writeHead(reply.status, fields);
     response.end(reply.body);
+  }
+
+  /** Whether the connection takes no request after this one. */
+  #isLast({ headers }: IncomingMessage): boolean {
+    // The parser drops what came in one packet with a request to upgrade: what follows may begin anywhere in a request.
+    return this.#closing !== undefined || headers.upgrade !== undefined;
   }
 
   #refuse(

@@ -3,7 +3,7 @@
 
 import { isIP } from "node:net";
 import { plainAddress } from "../lib/cidrs.ts";
-import { fieldValues, type RawHeaders } from "./headers.ts";
+import { fieldValues, type RawHeaders, tellsOrigin } from "./headers.ts";
 
 export interface ForwardedRules {
   /** Whose word about its client counts. */
@@ -13,29 +13,33 @@ export interface ForwardedRules {
 export interface ForwardedRequest {
   readonly fields: RawHeaders;
   /** The client behind the proxies that are believed. */
-  readonly clientAddress: string;
+  readonly clientAddress: string | undefined;
 }
 
 const CHAIN = "x-forwarded-for";
-/** Fields that say where a request came from, in all the spellings that applications look at. */
-const TELLS_ORIGIN = /^(?:forwarded|x-forwarded-.*|x-real-ip|x-client-ip|true-client-ip)$/i;
 
-/** The header as the application gets it, and who the client is. `peer` is the connection's other end. */
+/**
+ * The header as the application gets it, and who the client is. `peer` is the connection's other end; undefined for one that
+ * is gone, which is believed as little as any.
+ */
 export function forwardedRequest(
   raw: RawHeaders,
-  peer: string,
+  peer: string | undefined,
   { isProxy }: ForwardedRules,
 ): ForwardedRequest {
-  if (!isProxy(peer)) {
-    const fields = without(raw, (name) => TELLS_ORIGIN.test(name));
-    fields.push("X-Forwarded-For", peer, "X-Forwarded-Proto", "https");
+  if (peer === undefined || !isProxy(peer)) {
+    const fields = without(raw, tellsOrigin);
+    if (peer !== undefined) fields.push("X-Forwarded-For", peer);
+    fields.push("X-Forwarded-Proto", "https");
     return { fields, clientAddress: peer };
   }
   const chain = fieldValues(raw, CHAIN)
     .flatMap((value) => value.split(","))
     .map((address) => address.trim())
     .filter((address) => address !== "");
-  const fields = without(raw, (name) => name.toLowerCase() === CHAIN);
+  // Proxies spell with hyphens; what has an underscore passed them unseen.
+  const isForged = (name: string) => name.includes("_") && tellsOrigin(name);
+  const fields = without(raw, (name) => name.toLowerCase() === CHAIN || isForged(name));
   fields.push("X-Forwarded-For", [...chain, peer].join(", "));
   return { fields, clientAddress: clientOf(chain, isProxy) ?? peer };
 }
@@ -48,7 +52,8 @@ function clientOf(
   for (const entry of chain.toReversed()) {
     const address = plainAddress(entry.replace(/^\[(.*)\](?::\d+)?$/, "$1"));
     // What is no address was made up by whoever came before the last proxy: its word ends here.
-    if (isIP(address) === 0) return undefined;
+    // So is a zone, which may be any text of any length, and says nothing to anybody but its own host.
+    if (isIP(address) === 0 || address.includes("%")) return undefined;
     if (!isProxy(address)) return address;
   }
   return undefined;

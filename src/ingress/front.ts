@@ -15,19 +15,24 @@ export interface ProxyProtocolRules {
 
 /** Addresses of clients whose connections came through a balancer, by the balancer's end of the connection. */
 export class ClientAddresses {
-  readonly #known = new Map<string, string>();
+  readonly #known = new Map<string, { readonly address: string }>();
 
   /** Remembers a client until its connection closes. */
   remember(socket: Socket, address: string): void {
     const end = endOf(socket);
-    this.#known.set(end, address);
-    socket.once("close", () => this.#known.delete(end));
+    const client = { address };
+    this.#known.set(end, client);
+    socket.once("close", () => {
+      // A balancer may come again from a port before the end of the connection it reset is told.
+      if (this.#known.get(end) === client) this.#known.delete(end);
+    });
   }
 
   /** The client of a connection; undefined when that is gone already. */
   of(socket: Socket | TLSSocket): string | undefined {
     const peer = socket.remoteAddress;
-    return peer === undefined ? undefined : (this.#known.get(endOf(socket)) ?? plainAddress(peer));
+    if (peer === undefined) return undefined;
+    return this.#known.get(endOf(socket))?.address ?? plainAddress(peer);
   }
 }
 

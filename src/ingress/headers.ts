@@ -28,7 +28,10 @@ const CONNECTION_FIELDS = new Set([
 ]);
 const NOTHING_LISTED: ReadonlySet<string> = new Set();
 const FRAMING_FIELDS = new Set(["content-length", "transfer-encoding"]);
-/** A `Connection` field that names one of these is not obeyed: the message would mean something else without it. */
+/**
+ * A `Connection` field that names one of these is not obeyed: the message would mean something else without it. Nor is one
+ * that names a field of the request's origin: a client would have the application not see who it is.
+ */
 const END_TO_END_FIELDS = new Set([
   "host",
   "authorization",
@@ -37,6 +40,12 @@ const END_TO_END_FIELDS = new Set([
   "content-type",
   "trailer",
 ]);
+/**
+ * Fields that say where a request came from, in all the spellings that applications look at: to many of them an underscore
+ * is a hyphen.
+ */
+const TELLS_ORIGIN =
+  /^(?:forwarded|x[-_]forwarded[-_].*|(?:x[-_](?:real|client|cluster[-_]client)|true[-_]client|cf[-_]connecting|fastly[-_]client)[-_]ip|x[-_]original[-_]forwarded[-_]for|x[-_]envoy[-_]external[-_]address)$/i;
 /** Trailers may not change how the message was already framed, routed or authenticated (RFC 9110, 6.5.1). */
 const NOT_IN_TRAILERS = new Set([
   "host",
@@ -91,7 +100,7 @@ export function responseHeaders(raw: RawHeaders, requestId: string): string[] {
 
 /** Name–value pairs fit to follow a chunked body. */
 export function trailerFields(raw: RawHeaders): [string, string][] {
-  const kept = endToEndFields(raw, (name) => NOT_IN_TRAILERS.has(name));
+  const kept = endToEndFields(raw, (name) => NOT_IN_TRAILERS.has(name) || tellsOrigin(name));
   return Array.from({ length: kept.length / 2 }, (_, index) => [
     kept[index * 2] ?? "",
     kept[index * 2 + 1] ?? "",
@@ -109,6 +118,11 @@ export function requestFraming(raw: RawHeaders): Framing | undefined {
     return coding.toLowerCase() === "chunked" ? { kind: "chunked" } : undefined;
   if (bytes !== undefined) return /^\d{1,15}$/.test(bytes) ? { kind: "length", bytes } : undefined;
   return { kind: "none" };
+}
+
+/** Whether the field says where a request came from. */
+export function tellsOrigin(name: string): boolean {
+  return TELLS_ORIGIN.test(name);
 }
 
 /** Every value of the field, in order. `name` is lower case. */
@@ -142,7 +156,7 @@ function listedFields(values: readonly string[]): ReadonlySet<string> {
   const names = values
     .flatMap((value) => value.split(","))
     .map((name) => name.trim().toLowerCase());
-  return new Set(names.filter((name) => !END_TO_END_FIELDS.has(name)));
+  return new Set(names.filter((name) => !END_TO_END_FIELDS.has(name) && !tellsOrigin(name)));
 }
 
 /** A token offered as a sub-protocol must never reach the application, whatever kind of request it came with. */

@@ -136,6 +136,8 @@ function takeRequests(
   ): void => {
     const connection = connections.get(request.socket);
     if (connection === undefined) return void request.socket.destroy();
+    // The parser drops what came in one packet with an upgrade that is not to be: what follows may begin anywhere.
+    if (given !== undefined && request.headers.upgrade !== undefined) given.shouldKeepAlive = false;
     connection.enqueue(async () => {
       const response = given ?? upgradeResponse(request);
       const exchange = readHttp1Exchange({

@@ -65,7 +65,7 @@ export async function serve(
   const { response, signal } = exchange;
   const startedAt = performance.now();
   const account: Account = {};
-  if (options.forwarded !== undefined && exchange.clientAddress !== undefined)
+  if (options.forwarded !== undefined)
     Object.assign(
       exchange,
       forwardedRequest(exchange.fields, exchange.clientAddress, options.forwarded),

@@ -102,6 +102,8 @@ export async function createIngress(deps: IngressDeps, options: IngressOptions):
   server.on("secureConnection", (socket: TLSSocket) => {
     const isHttp2 = socket.alpnProtocol === "h2";
     const clientAddress = clients.of(socket);
+    // Reset already; what it sent before must not be carried for nobody knows whom.
+    if (clientAddress === undefined) return void socket.destroy();
     const http2Limits = { ...limits, prefaceTimeoutMs: headersTimeoutMs };
     const connection = isHttp2
       ? new Http2Connection({ socket, clientAddress }, http2Limits, carry)

@@ -78,7 +78,7 @@ export function findAccessKeys(
   keysDirectory: string,
 ): FindKey {
   const directory = directoryIn(keysDirectory);
-  const known = new Map<string, { readonly key: AccessKey; readonly readAt: number }>();
+  const known = new Map<string, { readonly key: AccessKey | undefined; readonly readAt: number }>();
   return (accessKeyId) => {
     if (!ACCESS_KEY_ID.test(accessKeyId)) return undefined;
     const found = known.get(accessKeyId);
@@ -86,21 +86,28 @@ export function findAccessKeys(
     // A clock that was set back must not keep a key that is gone.
     if (found !== undefined && age >= 0 && age < RECHECK_MS) return found.key;
     known.delete(accessKeyId);
-    const key = readKey(fileOf(directory, accessKeyId), accessKeyId, log);
-    if (key !== undefined) known.set(accessKeyId, { key, readAt: now() });
-    return key;
+    const read = readKey(fileOf(directory, accessKeyId), accessKeyId, log);
+    if (read !== undefined) known.set(accessKeyId, { ...read, readAt: now() });
+    return read?.key;
   };
 }
 
-/** Blocks for one small file, so that a signature is checked in one turn. */
-function readKey(file: string, accessKeyId: string, log: Log): AccessKey | undefined {
+/**
+ * Blocks for one small file, so that a signature is checked in one turn. Undefined when there is no file; one without a key
+ * is remembered too, or anybody who names it could fill the log.
+ */
+function readKey(
+  file: string,
+  accessKeyId: string,
+  log: Log,
+): { readonly key: AccessKey | undefined } | undefined {
   try {
     const { secretAccessKey, account } = parseKey(readFileSync(file, "utf8"), accessKeyId);
-    return { secretAccessKey, account };
+    return { key: { secretAccessKey, account } };
   } catch (error) {
-    if (!hasErrorCode(error, "ENOENT"))
-      log.error("Cannot use access key", { accessKeyId, error: unusable(file, error) });
-    return undefined;
+    if (hasErrorCode(error, "ENOENT")) return undefined;
+    log.error("Cannot use access key", { accessKeyId, error: unusable(file, error) });
+    return { key: undefined };
   }
 }
 

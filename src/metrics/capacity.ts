@@ -8,7 +8,9 @@ export async function measureCapacity(instruments: Instruments, dataDir: string)
   const { total, available } = parseMeminfo(await readFile("/proc/meminfo", "utf8"));
   instruments.hostMemory.labels("total").set(total);
   instruments.hostMemory.labels("available").set(available);
-  const { bsize, blocks, bavail } = await statfs(dataDir);
+  const usage = await statfs(dataDir).catch(() => undefined);
+  if (usage === undefined) return;
+  const { bsize, blocks, bavail } = usage;
   instruments.dataDirectory.labels("total").set(blocks * bsize);
   instruments.dataDirectory.labels("available").set(bavail * bsize);
 }

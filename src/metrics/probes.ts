@@ -25,11 +25,13 @@ export function createProbes(deps: ProbesDeps): Probes {
   const { instruments } = deps;
   return {
     async unready() {
-      const { bsize, bavail } = await statfs(deps.dataDir);
-      const isFull = bavail * bsize < LEAST_FREE_BYTES;
+      const free = await freeBytes(deps.dataDir);
       return [
         ...(deps.stopping.aborted ? ["The service is stopping"] : []),
-        ...(isFull ? ["The file system of the data directory is full"] : []),
+        ...(free === undefined ? ["The data directory cannot be reached"] : []),
+        ...(free !== undefined && free < LEAST_FREE_BYTES
+          ? ["The file system of the data directory is full"]
+          : []),
       ];
     },
     async metrics() {
@@ -43,4 +45,14 @@ export function createProbes(deps: ProbesDeps): Probes {
     },
     mayReadMetrics: addressesIn(deps.allow),
   };
+}
+
+/** Undefined where the file system cannot be asked: whoever probes a service that is unwell is to be told so. */
+async function freeBytes(dataDir: string): Promise<number | undefined> {
+  try {
+    const { bsize, bavail } = await statfs(dataDir);
+    return bavail * bsize;
+  } catch {
+    return undefined;
+  }
 }

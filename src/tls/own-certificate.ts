@@ -76,11 +76,13 @@ async function load({ log, now }: OwnCertificateDeps, files: OwnCertificateFiles
   const cert = await readFile(files.certificate, "utf8");
   const key = await readFile(files.key, "utf8");
   let notAfter: number;
+  let context: SecureContext;
   try {
     const certificate = new X509Certificate(cert);
     if (!certificate.checkPrivateKey(createPrivateKey(key)))
       throw new ServiceError("SETUP_FAILED", "the key belongs to another certificate");
     notAfter = certificate.validToDate.getTime();
+    context = createSecureContext({ cert, key, minVersion: MINIMUM_TLS_VERSION });
   } catch (error) {
     // What the parsers say of a key never quotes it.
     throw unusable(files, messageOf(error), error);
@@ -89,13 +91,13 @@ async function load({ log, now }: OwnCertificateDeps, files: OwnCertificateFiles
     const validTo = new Date(notAfter).toISOString();
     log.warn("The certificate ends soon", { certificate: files.certificate, validTo });
   }
-  return { stamp, context: createSecureContext({ cert, key, minVersion: MINIMUM_TLS_VERSION }) };
+  return { stamp, context };
 }
 
-/** Changes whenever one of the files does. */
+/** Changes whenever one of the files does, its owner and mode included: a key is often written first and made readable then. */
 async function stampOf({ certificate, key }: OwnCertificateFiles): Promise<string> {
   const stats = [await stat(certificate), await stat(key)];
-  return stats.map(({ ino, mtimeMs, size }) => `${ino}:${mtimeMs}:${size}`).join(" ");
+  return stats.map(({ ino, ctimeMs, size }) => `${ino}:${ctimeMs}:${size}`).join(" ");
 }
 
 function unusable(

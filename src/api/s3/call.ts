@@ -1,6 +1,11 @@
 // One S3 request taken apart, and what an operation answers.
 
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  validateHeaderName,
+  validateHeaderValue,
+} from "node:http";
 import type { Readable } from "node:stream";
 import type { ArtifactStore } from "../../artifacts/local.ts";
 import type { BucketRef, ObjectRef } from "../../artifacts/records.ts";
@@ -100,7 +105,19 @@ function allHeaders(headers: IncomingHttpHeaders, query: S3Target["query"]): Inc
   const moved = [...query]
     .map(([name, value]) => [name.toLowerCase(), value] as const)
     .filter(([name]) => name.startsWith("x-amz-") && !SIGNATURE_PARAMETERS.test(name));
+  for (const [name, value] of moved) checkHeader(name, value);
   return { ...Object.fromEntries(moved), ...headers };
+}
+
+/** Throws InvalidArgument for what could not have come in a header, nor be answered in one. */
+function checkHeader(name: string, value: string): void {
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw s3Error("InvalidArgument", "A parameter of the query is no header");
+  }
 }
 
 /** The call that a verified request makes. */

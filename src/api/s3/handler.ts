@@ -179,6 +179,11 @@ async function send(
     response.end(request.method === "HEAD" ? undefined : body);
     return;
   }
-  response.writeHead(status, headers);
+  try {
+    response.writeHead(status, headers);
+  } catch (error) {
+    body.destroy();
+    throw error;
+  }
   await pipeline(body, response);
 }

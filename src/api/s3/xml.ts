@@ -57,10 +57,19 @@ export function parseXml(text: string, root: string): XmlNode {
     // The parser drops references to control characters, and a key without them is another key.
     processEntities: false,
   });
-  const parsed: unknown = parser.parse(text);
-  const [node, ...more] = toNode(parsed, root);
+  const [node, ...more] = toNode(parsedBy(parser, text), root);
   if (node === undefined || more.length > 0) throw s3Error("MalformedXML");
   return node;
+}
+
+/** The parser has limits of its own, to depth for example, and names that it refuses. */
+function parsedBy(parser: XMLParser, text: string): unknown {
+  try {
+    return parser.parse(text);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw s3Error("MalformedXML");
+  }
 }
 
 function toNode(parent: unknown, name: string): readonly XmlNode[] {

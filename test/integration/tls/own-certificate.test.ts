@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
@@ -130,12 +130,29 @@ describe("a certificate of one's own", () => {
     assert.ok(!logged.join("").includes(next.key.slice(40, 80)));
   });
 
+  it("is taken when a file changed without changing its size or its time", async () => {
+    using own = await open();
+    await using ingress = await startIngress(own);
+    const next = authority.issue("fourth");
+    await replace(files.certificate, next.cert);
+    await utimes(files.key, 1_700_000_000, 1_700_000_000);
+    await own.refresh();
+    // In place and with the time of another file, as `rsync --inplace --times` and `cp --preserve` write.
+    await writeFile(files.key, next.key);
+    await utimes(files.key, 1_700_000_000, 1_700_000_000);
+    await own.refresh();
+    assert.equal(await shown(ingress.ingress.address), "fourth");
+  });
+
   it("is refused at start when it cannot be used, with the file and the reason", async () => {
     await replace(files.key, authority.issue("other").key);
     await assert.rejects(open(), {
       code: "SETUP_FAILED",
       message: /cert\.pem.*another certificate/,
     });
+    const { cert, key } = authority.issue("cut");
+    await write({ cert: `${cert}-----BEGIN CERTIFICATE-----\nMIIB`, key });
+    await assert.rejects(open(), { code: "SETUP_FAILED", message: /cert\.pem/ });
     await replace(files.certificate, "no certificate");
     await assert.rejects(open(), { code: "SETUP_FAILED", message: /cert\.pem/ });
     await rm(files.certificate);
