@@ -63,7 +63,6 @@ export const EDGE_EXCEPTIONS: Readonly<Record<string, number>> = {
   MethodNotAllowedException: 405,
   RequestTimeoutException: 408,
   RequestEntityTooLargeException: 413,
-  NotImplementedException: 501,
 };
 
 /** What one failure is on the wire, before a protocol (JSON or XML) writes it down. */

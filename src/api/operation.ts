@@ -23,8 +23,6 @@ export async function answerOperation(
 ): Promise<Reply> {
   const { path, query } = splitUrl(request.url);
   const { route, labels } = requireRoute(deps.findRoute, request.method, path);
-  if (route.answer === undefined)
-    throw edgeError("NotImplementedException", `torpor does not implement ${route.operation} yet`);
   const startedAt = performance.now();
   const { operation, answer } = route;
   const tell = (status: number) =>

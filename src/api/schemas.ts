@@ -272,6 +272,11 @@ const portGrant = () =>
     return { allPorts: {} };
   });
 
+export const createMicrovmShellAuthToken = structure({
+  expirationInMinutes: integer({ min: 1, max: 60 }),
+  microvmIdentifier: microvmIdentifier(),
+});
+
 export const createMicrovmAuthToken = structure({
   expirationInMinutes: integer({ min: 1, max: 60 }),
   microvmIdentifier: microvmIdentifier(),

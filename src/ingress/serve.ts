@@ -3,7 +3,7 @@
 import { isServiceError } from "../errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Traffic } from "../microvms/traffic.ts";
-import { admit, type Admission, type AdmissionRules } from "./admission.ts";
+import { admit, type Admission, type AdmissionRules, type ShellAdmission } from "./admission.ts";
 import type { Exchange } from "./exchange.ts";
 import { forward } from "./forward.ts";
 import { type ForwardedRules, forwardedRequest } from "./forwarded.ts";
@@ -44,7 +44,7 @@ export interface ServeOptions extends AdmissionRules {
 
 /** Facts for the access log, filled in as they become known. */
 interface Account {
-  admission?: Admission;
+  admission?: Admission | ShellAdmission;
   waitedMs?: number;
   refused?: Refusal;
 }
@@ -98,6 +98,7 @@ async function answer(
   );
   if (admission.kind === "refused") return admission;
   account.admission = admission;
+  if (admission.kind === "shell") return REFUSALS.appConnectFailed;
   let opened;
   try {
     opened = await deps.traffic.open(admission.microvmId, signal);
@@ -169,7 +170,8 @@ function tell(
     requestId,
     clientAddress,
     microvmId: admission?.microvmId,
-    port: admission?.port,
+    port: admission?.kind === "admitted" ? admission.port : undefined,
+    isShell: admission?.kind === "shell" || undefined,
     method,
     httpVersion,
     status,

@@ -1,16 +1,27 @@
-// Endpoint tokens: who may reach which ports of which microVM until when.
+// Tokens: who may reach which ports of which microVM, or open a shell in it, until when.
 
 export type PortGrant =
   | { readonly port: number }
   | { readonly range: { readonly startPort: number; readonly endPort: number } }
   | { readonly allPorts: Record<string, never> };
 
-export interface TokenClaims {
+/** Of an endpoint token: ports and nothing else. */
+export interface EndpointClaims {
   readonly microvmId: string;
   readonly ports: readonly PortGrant[];
   /** Epoch ms. */
   readonly expiresAt: number;
 }
+
+/** Of a shell token: a shell and no port. */
+export interface ShellClaims {
+  readonly microvmId: string;
+  readonly shell: true;
+  /** Epoch ms. */
+  readonly expiresAt: number;
+}
+
+export type TokenClaims = EndpointClaims | ShellClaims;
 
 export interface Tokens {
   /** A compact JWE (dir, A256GCM) with the claims sealed inside. */

@@ -43,10 +43,11 @@ export interface Route {
   readonly queryLists: readonly string[];
   /** Status of a success; 204 has no body. */
   readonly status: number;
-  /** Undefined for operations of the service that torpor does not implement yet. */
-  readonly answer:
-    | ((deps: RouteDeps, scope: Scope, raw: Readonly<Record<string, unknown>>) => Promise<object>)
-    | undefined;
+  readonly answer: (
+    deps: RouteDeps,
+    scope: Scope,
+    raw: Readonly<Record<string, unknown>>,
+  ) => Promise<object>;
 }
 
 interface RouteDefinition<T> extends Pick<Route, "operation" | "method" | "path"> {
@@ -67,9 +68,4 @@ export function route<T>(definition: RouteDefinition<T>): Route {
     status,
     answer: (deps, scope, raw) => handle(deps, scope, parseInput(input, raw)),
   };
-}
-
-/** An operation of the service that is known but answers 501. */
-export function unimplemented(operation: string, method: Route["method"], path: string): Route {
-  return { operation, method, path, query: [], queryLists: [], status: 501, answer: undefined };
 }

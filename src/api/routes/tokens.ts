@@ -1,9 +1,11 @@
-// Endpoint tokens.
+// Endpoint and shell tokens.
 
 import { ServiceError } from "../../errors.ts";
-import { createMicrovmAuthToken } from "../schemas.ts";
+import { checkShellConnectors } from "../../microvms/connectors.ts";
+import type { MicrovmRecord } from "../../microvms/records.ts";
+import { createMicrovmAuthToken, createMicrovmShellAuthToken } from "../schemas.ts";
 import { authTokenWire } from "../wire.ts";
-import { route, unimplemented, type Route } from "./route.ts";
+import { route, type Route } from "./route.ts";
 
 const MICROVM = "/2025-09-09/microvms/{microvmIdentifier}";
 
@@ -15,12 +17,7 @@ export const tokenRoutes: readonly Route[] = [
     input: createMicrovmAuthToken,
     handle: async ({ microvms, tokens, clock }, scope, input) => {
       const { microvmId, state } = await microvms.get(scope, input.microvmIdentifier);
-      // Unrecorded for the service; this is what its other operations answer for a terminated microVM.
-      if (state === "TERMINATED")
-        throw new ServiceError(
-          "VALIDATION_FAILED",
-          `The MicroVM ${microvmId} has been terminated and its state cannot be changed.`,
-        );
+      refuseTerminated(microvmId, state);
       const token = await tokens.mint({
         microvmId,
         ports: input.allowedPorts,
@@ -29,5 +26,31 @@ export const tokenRoutes: readonly Route[] = [
       return authTokenWire(token);
     },
   }),
-  unimplemented("CreateMicrovmShellAuthToken", "POST", `${MICROVM}/shell-auth-token`),
+  route({
+    operation: "CreateMicrovmShellAuthToken",
+    method: "POST",
+    path: `${MICROVM}/shell-auth-token`,
+    input: createMicrovmShellAuthToken,
+    handle: async ({ microvms, tokens, clock }, scope, input) => {
+      const record = await microvms.get(scope, input.microvmIdentifier);
+      const { microvmId, state, ingressNetworkConnectors } = record;
+      refuseTerminated(microvmId, state);
+      checkShellConnectors(ingressNetworkConnectors);
+      const token = await tokens.mint({
+        microvmId,
+        shell: true,
+        expiresAt: clock.now() + input.expirationInMinutes * 60_000,
+      });
+      return authTokenWire(token);
+    },
+  }),
 ];
+
+/** Unrecorded for the service; this is what its other operations answer for a terminated microVM. */
+function refuseTerminated(microvmId: string, state: MicrovmRecord["state"]): void {
+  if (state !== "TERMINATED") return;
+  throw new ServiceError(
+    "VALIDATION_FAILED",
+    `The MicroVM ${microvmId} has been terminated and its state cannot be changed.`,
+  );
+}

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import * as sdk from "@aws-sdk/client-lambda-microvms";
-import { ROUTES } from "../../../src/api/routes/routes.ts";
 import { type ErrorCode, ServiceError } from "../../../src/errors.ts";
 import { IMAGE_ARN, MICROVM_ID } from "../../unit/api/fixtures.ts";
 import { type Harness, sendSigned, startHarness } from "./harness.ts";
@@ -167,14 +166,4 @@ describe("paths and methods", () => {
       ["get", IMAGE_ARN],
     ]);
   });
-
-  for (const { operation, method, path } of ROUTES.filter(({ answer }) => answer === undefined))
-    it(`${operation} is known but answers 501`, async () => {
-      const response = await sendSigned(harness, { method, path: path.replace(/[{}]/g, "") });
-      assert.equal(response.status, 501);
-      assert.equal(response.headers["x-amzn-errortype"], "NotImplementedException");
-      assert.deepEqual(JSON.parse(response.body), {
-        message: `torpor does not implement ${operation} yet`,
-      });
-    });
 });

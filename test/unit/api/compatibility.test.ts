@@ -32,13 +32,12 @@ const rows = page
   .map((line) => line.split(" | ").map((cell) => cell.replace(/^\| | \|$/g, "").trim()));
 
 describe("docs/compatibility.md", () => {
-  it("has a row for every implemented operation and names every other as not implemented", () => {
-    const [, pending = ""] = /answer 501 [^:]*:([^#]*)/.exec(page) ?? [];
-    for (const { operation, answer } of ROUTES) {
-      const hasRow = rows.some(([cell]) => cell === `\`${operation}\``);
-      assert.equal(hasRow, answer !== undefined, operation);
-      assert.equal(pending.includes(`\`${operation}\``), answer === undefined, operation);
-    }
+  it("has a row for every operation", () => {
+    for (const { operation } of ROUTES)
+      assert.ok(
+        rows.some(([cell]) => cell === `\`${operation}\``),
+        operation,
+      );
   });
 
   it("has a row for every expectation of the conformance tests", () => {

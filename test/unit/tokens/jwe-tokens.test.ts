@@ -139,3 +139,13 @@ test("isTokenForm tells tokens of any installation from other text", async () =>
   assert.equal(isTokenForm("a.b.c.d.e"), false);
   assert.equal(isTokenForm(`${"A".repeat(20)}..${"A".repeat(16)}.AA.${"A".repeat(22)}`), false);
 });
+
+test("a shell token has the form of an endpoint token and opens to its own claims", async () => {
+  const tokens = tokensAt(NOW, KEY);
+  const claims = { microvmId: CLAIMS.microvmId, shell: true, expiresAt: CLAIMS.expiresAt } as const;
+  const token = await tokens.mint(claims);
+  assert.deepEqual(await tokens.open(token), claims);
+  const endpoint = await tokens.mint({ ...CLAIMS, ports: [{ port: 1 }] });
+  assert.equal(token.length, endpoint.length);
+  assert.equal(token.split(".")[0], endpoint.split(".")[0]);
+});
