@@ -1,7 +1,6 @@
 // The way of one exchange: admitted or refused, a lease on the microVM (which wakes it), forwarded, logged.
 
 import { isServiceError } from "../errors.ts";
-import type { Log } from "../lib/log.ts";
 import type { Traffic } from "../microvms/traffic.ts";
 import { admit, type Admission, type AdmissionRules, type ShellAdmission } from "./admission.ts";
 import type { Exchange } from "./exchange.ts";
@@ -9,13 +8,13 @@ import { forward } from "./forward.ts";
 import { type ForwardedRules, forwardedRequest } from "./forwarded.ts";
 import { fieldValues } from "./headers.ts";
 import { type Refusal, refusalFor, REFUSALS, writeRefusal } from "./refusal.ts";
+import { serveShell, type ShellDeps } from "./shell.ts";
 import { NO_SUBPROTOCOLS, parseSubprotocols, type Subprotocols } from "./subprotocols.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 
-export interface ServeDeps {
-  readonly traffic: Pick<Traffic, "findById" | "open">;
+export interface ServeDeps extends ShellDeps {
+  readonly traffic: ShellDeps["traffic"] & Pick<Traffic, "findById">;
   readonly tokens: Pick<Tokens, "open">;
-  readonly log: Log;
   /** Told of every exchange that is over. */
   readonly observe?: (fact: ExchangeFact) => void;
 }
@@ -98,7 +97,11 @@ async function answer(
   );
   if (admission.kind === "refused") return admission;
   account.admission = admission;
-  if (admission.kind === "shell") return REFUSALS.appConnectFailed;
+  if (admission.kind === "shell") {
+    const { microvmId } = admission;
+    const waited = (waitedMs: number) => void (account.waitedMs = waitedMs);
+    return serveShell(deps, exchange, { microvmId, subprotocols, waited });
+  }
   let opened;
   try {
     opened = await deps.traffic.open(admission.microvmId, signal);

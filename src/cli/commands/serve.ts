@@ -132,7 +132,10 @@ async function startService(
   const tls = createTlsContexts({ authority, now, ...(own && { own }) }, config.region);
   const ingress = acquired.use(
     await createIngress(
-      { traffic: domain.traffic, tokens, tls, log, observe: observeExchanges(instruments) },
+      {
+        ...{ traffic: domain.traffic, tokens, tls, log, observe: observeExchanges(instruments) },
+        shellAccess: (vmmId) => host.shellAccess(vmmId),
+      },
       {
         ...{ listen: config.ingressListen, domain: config.ingress.domain },
         hasAccessLog: config.ingress.accessLog,
