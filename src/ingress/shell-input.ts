@@ -15,11 +15,12 @@ export class ShellInput {
 
   /** Keeps the bytes once there is room, telling `taken` of each piece; gives up when the signal aborts. */
   async add(bytes: Buffer, taken: (piece: Buffer) => void, signal: AbortSignal): Promise<void> {
-    for (let at = 0; at < bytes.length; at += PIECE) {
-      const piece = bytes.subarray(at, at + PIECE);
-      while (this.#bytes + piece.length > INPUT_LIMIT && !signal.aborted)
-        await this.#untilRoom(signal);
+    let rest = bytes;
+    while (rest.length > 0) {
+      while (this.#bytes === INPUT_LIMIT && !signal.aborted) await this.#untilRoom(signal);
       if (signal.aborted) return;
+      const piece = rest.subarray(0, Math.min(PIECE, INPUT_LIMIT - this.#bytes));
+      rest = rest.subarray(piece.length);
       this.#pieces.push(piece);
       this.#bytes += piece.length;
       taken(piece);

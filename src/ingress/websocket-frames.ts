@@ -166,7 +166,10 @@ const MAX_HEAD_BYTES = 14;
 
 function headSize(head: Buffer): number | undefined {
   if (head.length < 2) return undefined;
-  const short = head.readUInt8(1) & 0x7f;
+  const second = head.readUInt8(1);
+  // Refused at once.
+  if ((second & 0x80) === 0) return 2;
+  const short = second & 0x7f;
   return 2 + (short === 126 ? 2 : short === 127 ? 8 : 0) + 4;
 }
 
