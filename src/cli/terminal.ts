@@ -6,6 +6,7 @@ import { ServiceError } from "../errors.ts";
 /** Typed input that is on its way before reading more waits. */
 const SENDING_LIMIT = 256 * 1024;
 const END_OF_INPUT = "\x04";
+const END_AGAIN_MS = 250;
 const LINE_ENDS = [10, 13];
 const SHELL_EXITED = 1000;
 const SIGNALS = ["SIGTERM", "SIGHUP", "SIGINT"] as const;
@@ -74,12 +75,18 @@ function sendInput(socket: WebSocket): () => void {
     last = chunk.at(-1) ?? last;
     send(chunk);
   };
-  // A terminal heeds the end of input at the start of a line only.
-  const onEnd = () =>
-    send(last === undefined || LINE_ENDS.includes(last) ? END_OF_INPUT : `\n${END_OF_INPUT}`);
+  let ending: NodeJS.Timeout | undefined;
+  // A terminal heeds the end of input at the start of a line only, and forgets it when a program changes the terminal's
+  // mode before reading, as shells do: it is said until it is heard.
+  const onEnd = () => {
+    if (last !== undefined && !LINE_ENDS.includes(last)) send("\n");
+    send(END_OF_INPUT);
+    ending = setInterval(() => send(END_OF_INPUT), END_AGAIN_MS);
+  };
   stdin.on("data", onData);
   stdin.once("end", onEnd);
   return () => {
+    clearInterval(ending);
     stdin.off("data", onData);
     stdin.off("end", onEnd);
     stdin.destroy();

@@ -2,16 +2,21 @@
 // suspend.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { connect } from "node:tls";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import {
   CreateMicrovmShellAuthTokenCommand,
   ResumeMicrovmCommand,
   SuspendMicrovmCommand,
 } from "@aws-sdk/client-lambda-microvms";
-import { waitForState } from "../../scripts/walkthrough/client.ts";
+import { poll, waitForState } from "../../scripts/walkthrough/client.ts";
+import { REPOSITORY } from "../../scripts/walkthrough/service.ts";
 import { clientFrame, ShellClient, upgrade } from "../support/shell-client.ts";
 import { LONG_IDLE, runMicrovm, type TestMicrovm } from "./support/microvm.ts";
 import { buildCounter, startTestService, type TestService } from "./support/test-service.ts";
@@ -25,6 +30,7 @@ describe("shells", { timeout: 600_000 }, () => {
   let service: TestService;
   let imageArn: string;
   let microvm: TestMicrovm;
+  const opened: ShellClient[] = [];
 
   before(async () => {
     service = await startTestService();
@@ -34,6 +40,10 @@ describe("shells", { timeout: 600_000 }, () => {
 
   after(async () => {
     await service[Symbol.asyncDispose]();
+  });
+
+  afterEach(() => {
+    for (const shell of opened.splice(0)) shell.destroy();
   });
 
   async function mintShellToken({ id }: TestMicrovm): Promise<string> {
@@ -60,6 +70,7 @@ describe("shells", { timeout: 600_000 }, () => {
     const { header, rest } = await upgrade(socket, target.endpoint, fields, path);
     assert.match(header, /^HTTP\/1\.1 101 /);
     const shell = new ShellClient(socket, rest);
+    opened.push(shell);
     await shell.untilOutput(/λ \$ $/);
     return shell;
   }
@@ -140,7 +151,9 @@ describe("shells", { timeout: 600_000 }, () => {
     assert.ok(watcher);
     for (const shell of others) shell.destroy();
     const alive = "ls /dev/pts | grep -c '[0-9]'";
-    while ((await watcher.run(alive)) !== "1\n") await watcher.run("sleep 0.1");
+    await poll(20_000, "the others to be hung up", async () =>
+      (await watcher.run(alive)) === "1\n" ? true : undefined,
+    );
     watcher.type("exit\r");
     await watcher.untilClosed();
   });
@@ -179,4 +192,58 @@ describe("shells", { timeout: 600_000 }, () => {
       shell.destroy();
     }
   });
+
+  test("torpor shell joins pipes and a terminal to a shell, and restores the terminal", async () => {
+    const torpor = [path.join(REPOSITORY, "bin/torpor"), "shell", microvm.id];
+    const command = [...torpor, "--data-dir", service.dataDir];
+    const piped = await runProgram(command, "echo $((6*7))\nexit 3\n");
+    assert.match(piped.output, /\D42\r\n/);
+    assert.equal(piped.exitCode, 0);
+    // The end of the pipe is the end of the shell.
+    assert.equal((await runProgram(command, "echo no newline")).exitCode, 0);
+    const inTerminal = `stty rows 33 cols 99; stty -g > before; ${command.join(" ")}; echo "code $?"; stty -g > after`;
+    const directory = await mkdtemp(path.join(tmpdir(), "torpor-shell-"));
+    const seen = await runProgram(
+      ["script", "-qec", inTerminal, "/dev/null"],
+      "stty size\nexit\n",
+      directory,
+    );
+    assert.match(seen.output, /33 99\r\n/);
+    assert.match(seen.output, /code 0\r\n/);
+    const settings = ["before", "after"].map((name) =>
+      readFileSync(path.join(directory, name), "utf8"),
+    );
+    await rm(directory, { recursive: true });
+    assert.equal(settings[0], settings[1]);
+  });
+
+  test("torpor shell says clearly what is wrong", async () => {
+    const torpor = path.join(REPOSITORY, "bin/torpor");
+    const shell = (...args: string[]) =>
+      runProgram([torpor, "shell", ...args, "--data-dir", service.dataDir], "");
+    const closed = await runMicrovm(service, imageArn);
+    assert.deepEqual(await shell(closed.id), {
+      exitCode: 1,
+      output:
+        "torpor shell: Cannot open a shell: Shell access requires SHELL_INGRESS network connector to be configured on the MicroVM.\n",
+    });
+    const none = closed.id.replace(/.{12}$/, "000000000000");
+    assert.match((await shell(none)).output, new RegExp(`MicroVM not found: ${none}`));
+    assert.equal((await shell()).exitCode, 2);
+  });
 });
+
+/** Output of both kinds together. */
+async function runProgram(
+  [program = "", ...args]: readonly string[],
+  input: string,
+  cwd = process.cwd(),
+): Promise<{ readonly exitCode: number | null; readonly output: string }> {
+  const child = spawn(program, args, { cwd, timeout: 60_000 });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  child.stdin.end(input);
+  const [exitCode] = (await once(child, "close")) as [number | null];
+  return { exitCode, output };
+}
