@@ -94,7 +94,10 @@ export class ShellClient {
     // The quotes keep the echo from looking like the mark.
     this.type(`${command}; echo "${mark.slice(0, 6)}""${mark.slice(6)}"\r`);
     const seen = await this.untilOutput(new RegExp(`${mark}\r\n`), from);
-    return seen.slice(seen.indexOf("\r\n") + 2, seen.indexOf(mark)).replaceAll("\r\n", "\n");
+    // What is typed early is echoed by the terminal, and again by the shell.
+    const echo = `"${mark.slice(6)}"\r\n`;
+    const shown = seen.slice(seen.lastIndexOf(echo) + echo.length, seen.indexOf(mark));
+    return shown.replaceAll("\r\n", "\n");
   }
 
   destroy(): void {
