@@ -46,17 +46,19 @@ async function main(workDir: string): Promise<void> {
   await writeFile(path.join(workDir, "key.pem"), key);
   const tokens = createTokens({ keys: await openTokenKeys(deps, keysDirectory), now: deps.now });
   const { signal } = new AbortController();
+  const open = () =>
+    Promise.resolve({
+      ...{ address: "127.0.0.1", vmmId: "bench", signal, waitedMs: 0 },
+      [Symbol.dispose]: () => undefined,
+    });
   const traffic = {
     findById: () => Promise.resolve(record),
-    open: () =>
-      Promise.resolve({
-        ...{ address: "127.0.0.1", signal, waitedMs: 0 },
-        [Symbol.dispose]: () => undefined,
-      }),
+    ...{ open, whenRunning: open, noteActivity: () => undefined },
   };
+  const shellAccess = () => Promise.reject(new Error("There are no shells in a bench"));
   const tls = createTlsContexts({ authority, now: deps.now }, REGION);
   const listen = { host: "127.0.0.1", port: 0 };
-  const ingress = await createIngress({ traffic, tokens, tls, log }, { listen });
+  const ingress = await createIngress({ traffic, tokens, tls, log, shellAccess }, { listen });
   const expiresAt = Date.now() + TOKEN_MS;
   const token = await tokens.mint({
     microvmId: record.microvmId,

@@ -5,6 +5,7 @@ import { runEnv } from "./cli/commands/env.ts";
 import { runKeys } from "./cli/commands/keys.ts";
 import { runServe } from "./cli/commands/serve.ts";
 import { runSetup } from "./cli/commands/setup.ts";
+import { runShell } from "./cli/commands/shell.ts";
 import { CONFIG_HELP } from "./cli/arguments.ts";
 import { isServiceError } from "./errors.ts";
 import packageJson from "../package.json" with { type: "json" };
@@ -42,6 +43,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   list                        show all keys without their secrets
   delete KEY                  end a key; what its account has stays
   --json                      print JSON instead; of create with the secret`,
+  },
+  shell: {
+    run: runShell,
+    summary: "open a shell in a microVM that has SHELL_INGRESS: torpor shell ID",
+    options: `  --account ID                of this account instead of the one with the root key`,
   },
   doctor: { run: runDoctor, summary: "check the machine and say what to mend", options: "" },
 };

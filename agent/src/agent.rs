@@ -7,6 +7,7 @@ use crate::error::{AgentError, Result};
 use crate::events::StatusReceiver;
 use crate::logs::LogRing;
 use crate::protocol::{AppStatus, ContainerSpec, LOG_BYTES};
+use crate::shell::Shells;
 use crate::teardown::{KILL_BUDGET, TERM_BUDGET, ask_to_end};
 use hyper::header::HeaderValue;
 use nix::sys::signal::Signal;
@@ -28,9 +29,11 @@ const DRAIN_BUDGET: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Agent {
     /// Every process it started.
-    pub children: Children,
+    pub children: Rc<Children>,
     /// The app's output.
     pub log: RefCell<LogRing>,
+    /// The shells in the container.
+    pub shells: Rc<Shells>,
     secret: OnceCell<String>,
     container: OnceCell<Rc<Container>>,
     status: watch::Sender<Option<AppStatus>>,
@@ -42,8 +45,9 @@ impl Agent {
     #[expect(clippy::new_without_default, reason = "it is made once, in main")]
     pub fn new() -> Self {
         Self {
-            children: Children::default(),
+            children: Rc::default(),
             log: RefCell::new(LogRing::new(LOG_BYTES)),
+            shells: Rc::default(),
             secret: OnceCell::new(),
             container: OnceCell::new(),
             status: watch::Sender::new(None),

@@ -16,12 +16,14 @@ use crate::protocol::{
     SECRET_DIGITS, StartRequest,
 };
 use crate::refresh::{decode_entropy, reseed, set_clock};
+use crate::shell_stream::{Attached, carry};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::upgrade::{self, OnUpgrade};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,6 +39,8 @@ use tokio::task::spawn_local;
 /// The host keeps few; more wait in the listener's queue.
 const CONNECTION_LIMIT: usize = 32;
 const LOG_START_HEADER: &str = "x-torpor-log-start";
+const SHELL_PROTOCOL: &[u8] = b"torpor-shell";
+const SHELL_INPUT_HEADER: &str = "x-torpor-shell-input";
 
 type Reply = Response<Either<Full<Bytes>, EventBody>>;
 
@@ -73,7 +77,8 @@ async fn serve_connection(agent: Rc<Agent>, stream: TcpStream, peer: SocketAddr)
     let mut server = http1::Builder::new();
     server.auto_date_header(false);
     // A connection that breaks is the host's to notice: every call has its answer or none.
-    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    let connection = server.serve_connection(TokioIo::new(stream), service);
+    let _ = connection.with_upgrades().await;
 }
 
 async fn answer(
@@ -90,13 +95,18 @@ async fn answer(
             *reply.status_mut() = error
                 .http_status()
                 .try_into()
-                .unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             reply
         }
     })
 }
 
-async fn route(agent: &Rc<Agent>, request: Request<Incoming>, peer: SocketAddr) -> Result<Reply> {
+async fn route(
+    agent: &Rc<Agent>,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<Reply> {
+    let upgrade = upgrade::on(&mut request);
     let (head, body) = request.into_parts();
     let query = head.uri.query().unwrap_or_default();
     let path = head.uri.path();
@@ -120,6 +130,12 @@ async fn route(agent: &Rc<Agent>, request: Request<Incoming>, peer: SocketAddr) 
             Ok(json(
                 &run_exec(&agent.children, &container, &request).await?,
             ))
+        }
+        (&Method::GET, "/v1/shell") => {
+            if head.headers.get(UPGRADE).map(HeaderValue::as_bytes) != Some(SHELL_PROTOCOL) {
+                return Err(AgentError::Invalid("A shell needs its protocol".into()));
+            }
+            shell(agent, query, upgrade).await
         }
         (&Method::POST, "/v1/poweroff") => {
             agent.request_poweroff();
@@ -173,6 +189,35 @@ fn restored(request: &RestoredRequest, peer: SocketAddr) -> Result<Reply> {
     Ok(empty())
 }
 
+/// A new session, or a known one from where the host has it.
+async fn shell(agent: &Rc<Agent>, query: &str, upgrade: OnUpgrade) -> Result<Reply> {
+    let id = query_text(query, "session")?;
+    let (session, sent) = if query_text(query, "output").is_ok() {
+        (agent.shells.find(id)?, query_number(query, "output")?)
+    } else {
+        let container = agent.running_container()?;
+        let opened = agent.shells.open(&agent.children, &container, id).await?;
+        (opened, 0)
+    };
+    let (connection, received) = session.attach(sent)?;
+    spawn_local(carry(
+        upgrade,
+        Attached {
+            session,
+            connection,
+            received,
+            sent,
+        },
+    ));
+    let mut reply = Response::new(Either::Left(Full::default()));
+    *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = reply.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("torpor-shell"));
+    headers.insert(SHELL_INPUT_HEADER, received.into());
+    Ok(reply)
+}
+
 fn events(agent: &Agent) -> Reply {
     let mut reply = Response::new(Either::Right(EventBody::new(agent.follow_status())));
     set_type(&mut reply, "application/x-ndjson");
@@ -203,7 +248,7 @@ fn reply_with(body: Vec<u8>) -> Reply {
 }
 
 fn set_type(reply: &mut Reply, value: &'static str) {
-    let value = hyper::header::HeaderValue::from_static(value);
+    let value = HeaderValue::from_static(value);
     reply.headers_mut().insert(CONTENT_TYPE, value);
 }
 
@@ -230,12 +275,19 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     })
 }
 
-fn query_number(query: &str, name: &str) -> Result<u64> {
+fn query_text<'a>(query: &'a str, name: &str) -> Result<&'a str> {
     query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
         .find(|(key, _)| *key == name)
-        .and_then(|(_, value)| value.parse().ok())
+        .map(|(_, value)| value)
+        .ok_or_else(|| AgentError::Invalid(format!("Query parameter \"{name}\" is missing")))
+}
+
+fn query_number(query: &str, name: &str) -> Result<u64> {
+    query_text(query, name)
+        .ok()
+        .and_then(|value| value.parse().ok())
         .ok_or_else(|| AgentError::Invalid(format!("Query parameter \"{name}\" must be a number")))
 }
 

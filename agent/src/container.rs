@@ -3,7 +3,9 @@
 use crate::children::{Child, Children, Exit, PidNamespace};
 use crate::devices::limit_devices;
 use crate::error::{AgentError, Context, Result};
-use crate::process::{FAILURE_LIMIT, Process, execute, join_app_cgroup, make_pipe, run_child};
+use crate::process::{
+    FAILURE_LIMIT, Process, Streams, execute, join_app_cgroup, make_pipe, run_child,
+};
 use crate::protocol::ContainerSpec;
 use crate::rootfs::enter_rootfs;
 use nix::errno::Errno;
@@ -67,7 +69,7 @@ pub async fn start_container(children: &Children, spec: ContainerSpec) -> Result
                 working_dir: &spec.working_dir,
                 user: &spec.user,
                 all_capabilities: spec.all_capabilities,
-                output: (&output_end, &output_end),
+                streams: Streams::Output(&output_end, &output_end),
             })
         });
     })?;

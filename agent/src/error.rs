@@ -17,6 +17,12 @@ pub enum AgentError {
     /// The request comes at the wrong time: 409.
     #[error("{0}")]
     WrongOrder(String),
+    /// There are too many of these already: 429.
+    #[error("{0}")]
+    TooMany(String),
+    /// What was asked for is over: 410.
+    #[error("{0}")]
+    Gone(String),
     /// A system call failed: 500.
     #[error("Cannot {action}: {}", .errno.desc())]
     System {
@@ -41,6 +47,8 @@ impl AgentError {
             Self::Unauthorized => 401,
             Self::UnknownRoute => 404,
             Self::WrongOrder(_) => 409,
+            Self::Gone(_) => 410,
+            Self::TooMany(_) => 429,
             Self::System { .. } | Self::Failed(_) => 500,
         }
     }

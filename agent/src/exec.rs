@@ -3,7 +3,7 @@
 use crate::children::{Child, Children, PidNamespace};
 use crate::container::{Container, NAMESPACES, open_reader, wait_until_executed};
 use crate::error::{AgentError, Context, Result};
-use crate::process::{Process, execute, join_app_cgroup, make_pipe, run_child};
+use crate::process::{Process, Streams, execute, join_app_cgroup, make_pipe, run_child};
 use crate::protocol::{EXEC_OUTPUT_LIMIT, ExecRequest, ExecResponse};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -57,7 +57,7 @@ pub async fn run_exec(
                 working_dir: request.working_dir.as_deref().unwrap_or(&spec.working_dir),
                 user: request.user.as_deref().unwrap_or(&spec.user),
                 all_capabilities: spec.all_capabilities,
-                output: (&stdout_end, &stderr_end),
+                streams: Streams::Output(&stdout_end, &stderr_end),
             })
         });
     })?;

@@ -41,8 +41,17 @@ pub struct Process<'a> {
     pub user: &'a str,
     /// Lifts the default set of capabilities.
     pub all_capabilities: bool,
-    /// Standard output and error.
-    pub output: (&'a OwnedFd, &'a OwnedFd),
+    /// What it reads and writes.
+    pub streams: Streams<'a>,
+}
+
+/// The standard streams of a process.
+#[derive(Debug, Clone, Copy)]
+pub enum Streams<'a> {
+    /// No input; output and error.
+    Output(&'a OwnedFd, &'a OwnedFd),
+    /// All three, and the controlling terminal.
+    Terminal(&'a OwnedFd),
 }
 
 /// Runs `steps` in a child; returns only when one failed, after its reason went into `failure`.
@@ -61,6 +70,12 @@ pub fn make_pipe() -> Result<(OwnedFd, OwnedFd)> {
 
 /// Becomes the program. The caller is in the container's namespaces and root already.
 pub fn execute(process: &Process<'_>) -> Result<Infallible> {
+    let environment = prepare(process)?;
+    run_program(process.args, &environment)
+}
+
+/// Everything but the program itself; its environment.
+pub fn prepare(process: &Process<'_>) -> Result<Vec<String>> {
     reset_signals()?;
     start_session()?;
     umask(Mode::from_bits_truncate(0o022));
@@ -71,10 +86,13 @@ pub fn execute(process: &Process<'_>) -> Result<Infallible> {
         &read_account_file("/etc/group")?,
     )?;
     enter_working_dir(process.working_dir)?;
-    connect_streams(process.output, &identity)?;
+    match process.streams {
+        Streams::Output(out, err) => connect_output((out, err), &identity)?,
+        Streams::Terminal(terminal) => connect_terminal(terminal, &identity)?,
+    }
     let environment = build_environment(process.env, &identity.home)?;
     take_identity(&identity, process.all_capabilities)?;
-    run_program(process.args, &environment)
+    Ok(environment)
 }
 
 /// Dispositions that the agent set must not be inherited: an ignored SIGPIPE breaks shells' pipelines.
@@ -133,21 +151,36 @@ fn enter_working_dir(path: &str) -> Result<()> {
 }
 
 /// The pipes are given to the user, so that a program may open `/dev/stdout` again.
-fn connect_streams(output: (&OwnedFd, &OwnedFd), identity: &Identity) -> Result<()> {
+fn connect_output(output: (&OwnedFd, &OwnedFd), identity: &Identity) -> Result<()> {
     let null = open(
         "/dev/null",
         OFlag::O_RDONLY | OFlag::O_CLOEXEC,
         Mode::empty(),
     )
     .context(|| "open /dev/null".into())?;
-    for (from, to) in [(&null, 0), (output.0, 1), (output.1, 2)] {
-        // SAFETY: the child has one thread and replaces its own standard descriptors.
-        let result = unsafe { libc::dup2(from.as_raw_fd(), to) };
-        Errno::result(result).context(|| "connect the standard streams".into())?;
-    }
+    connect_streams([&null, output.0, output.1])?;
     for end in [output.0, output.1] {
         fchown(end, Some(Uid::from_raw(identity.uid)), None)
             .context(|| "hand over the output pipe".into())?;
+    }
+    Ok(())
+}
+
+/// The caller leads a session that has no terminal yet.
+fn connect_terminal(terminal: &OwnedFd, identity: &Identity) -> Result<()> {
+    connect_streams([terminal; 3])?;
+    // SAFETY: takes a number.
+    let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) };
+    Errno::result(result).context(|| "take the terminal".into())?;
+    fchown(terminal, Some(Uid::from_raw(identity.uid)), None)
+        .context(|| "hand over the terminal".into())
+}
+
+fn connect_streams(streams: [&OwnedFd; 3]) -> Result<()> {
+    for (from, to) in streams.into_iter().zip(0..) {
+        // SAFETY: the child has one thread and replaces its own standard descriptors.
+        let result = unsafe { libc::dup2(from.as_raw_fd(), to) };
+        Errno::result(result).context(|| "connect the standard streams".into())?;
     }
     Ok(())
 }
@@ -168,7 +201,8 @@ fn take_identity(identity: &Identity, all_capabilities: bool) -> Result<()> {
     Ok(())
 }
 
-fn run_program(args: &[String], environment: &[String]) -> Result<Infallible> {
+/// Becomes the program, last of all; the reason on failure.
+pub fn run_program(args: &[String], environment: &[String]) -> Result<Infallible> {
     let program = &args[0];
     let path = lookup(environment, "PATH").unwrap_or_default();
     let (argv, envp) = (c_strings(args)?, c_strings(environment)?);

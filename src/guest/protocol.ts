@@ -15,6 +15,10 @@
 //                                         of the first byte sent (the agent keeps the last LOG_BYTES only). Beyond the end: none
 //   POST /v1/exec       ExecRequest     → 200 ExecResponse runs a command in the app's container; 400 when it cannot be executed.
 //                                         Killed with its process group when the caller goes away
+//   GET  /v1/shell?session=ID[&output=N] → 101, `upgrade: torpor-shell`: starts a shell, or with `output` goes on with a session
+//                                         of which the host has N bytes; header `x-torpor-shell-input`: bytes of input that the
+//                                         agent has. Then frames (shell-frames.ts). The newest connection has the session; one
+//                                         without any is hung up after a minute. 410: no such session (any more); 429: too many
 //   POST /v1/poweroff   {}              → 200 {}           SIGTERM to the app, SIGKILL 3 s later, then power off
 //   GET  /v1/listening?port=N           → 200 {"listening": bool}: does any process listen on that TCP port
 //

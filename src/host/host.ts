@@ -41,6 +41,14 @@ export interface RunningVmm {
   readonly address: string;
 }
 
+/** Where the shells of a running VMM are asked for. */
+export interface ShellAccess {
+  readonly address: string;
+  readonly port: number;
+  /** Opens every door of the guest's agent; it is for this process alone. */
+  readonly secret: string;
+}
+
 export interface SuspendResult {
   readonly dirtyBytes: number;
   readonly bytesWritten: number;
@@ -96,6 +104,8 @@ export interface Host extends AsyncDisposable {
   resume(request: ResumeRequest, signal: AbortSignal): Promise<RunningVmm>;
   /** Calls a lifecycle hook of the app in the guest; resolves on 200, rejects HOOK_FAILED with `details.status` or `details.outcome`. */
   callHook(call: HookCall, signal: AbortSignal): Promise<void>;
+  /** How to reach the shells of a running VMM. Rejects VMM_FAILED when it runs no more. */
+  shellAccess(vmmId: string): Promise<ShellAccess>;
   /** Ends the VMM, if any, and removes every file of the microVM. Safe to call twice. */
   terminate(microvmId: string): Promise<void>;
   /** Unasked ends of VMMs, in order; ends when the signal aborts. One consumer. */

@@ -47,6 +47,8 @@ export interface LaunchedVmm extends AsyncDisposable {
   readonly vmm: Vmm;
   readonly slot: Slot;
   readonly guest: GuestClient;
+  /** What the guest's agent asks of its callers. */
+  readonly agentSecret: string;
 }
 
 /** 64 bytes of fresh randomness and the time, as every guest gets them when it starts to exist. */
@@ -83,7 +85,8 @@ export async function launchVmm(
     await vmm.resume(signal);
     await traced(deps, "greet agent", () => guest.restored(freshIdentity(), signal));
     await markLaunched(deps.vmmsDir, record);
-    return assemble(vmm, slot, guest, acquired.move());
+    const { agentSecret } = request.manifest;
+    return assemble({ vmm, slot, guest, agentSecret }, acquired.move());
   } catch (error) {
     throw withGuestRan(error, guestRan);
   }
@@ -113,12 +116,10 @@ export async function recordVmm(
 
 /** Ties the parts of a running VMM together. */
 export function assemble(
-  vmm: Vmm,
-  slot: Slot,
-  guest: GuestClient,
+  parts: Omit<LaunchedVmm, typeof Symbol.asyncDispose>,
   resources: AsyncDisposableStack,
 ): LaunchedVmm {
-  return { vmm, slot, guest, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+  return { ...parts, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }
 
 function restoreSpec({ vmmsDir }: LaunchDeps, request: LaunchRequest, slot: Slot): RestoreSpec {

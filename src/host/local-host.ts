@@ -3,6 +3,7 @@
 
 import { rm } from "node:fs/promises";
 import { messageOf, ServiceError } from "../errors.ts";
+import { AGENT_PORT } from "../guest/protocol.ts";
 import { createEventQueue } from "../lib/event-queue.ts";
 import { syncDirectory } from "../lib/files.ts";
 import { runBuild, type BuildDeps } from "./build.ts";
@@ -166,6 +167,10 @@ export function createLocalHost(deps: LocalHostDeps): Host {
       throw new ServiceError("HOOK_FAILED", `The /${call.hook} hook failed: ${what}`, {
         details: { ...answer },
       });
+    },
+    async shellAccess(vmmId) {
+      const { slot, agentSecret } = requireKept(vmmId).launched;
+      return { address: slot.address, port: AGENT_PORT, secret: agentSecret };
     },
     async terminate(microvmId) {
       for (const [vmmId, entry] of kept) if (entry.microvmId === microvmId) await end(vmmId);

@@ -106,7 +106,8 @@ async function adoptRunning(
     await guest.restored(freshIdentity(), signal);
     await markLaunched(deps.vmmsDir, record);
   }
-  return assemble(vmm, slot, guest, acquired.move());
+  const { agentSecret } = manifest;
+  return assemble({ vmm, slot, guest, agentSecret }, acquired.move());
 }
 
 /**

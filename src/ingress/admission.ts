@@ -1,6 +1,7 @@
 // Decides whether a request may pass and to which microVM and port. The order is fixed: token, then microVM, then port,
 // and only then anything that touches the microVM; a caller without a good token learns nothing about it.
 
+import { hasIngress } from "../microvms/connectors.ts";
 import type { MicrovmRecord } from "../microvms/records.ts";
 import type { Traffic } from "../microvms/traffic.ts";
 import { isTokenForm } from "../tokens/jwe-tokens.ts";
@@ -33,8 +34,11 @@ export interface Admission {
   readonly port: number;
 }
 
-/** Managed connectors that open the endpoint; a microVM with none of them takes no traffic. */
-const HTTP_CONNECTORS = new Set(["HTTP_INGRESS", "ALL_INGRESS"]);
+/** The bearer of a shell token, whatever it asks for. */
+export interface ShellAdmission {
+  readonly kind: "shell";
+  readonly microvmId: string;
+}
 
 export interface AdmissionRules {
   /** Treated as closed whatever the token grants. */
@@ -48,7 +52,7 @@ export async function admit(
   deps: AdmissionDeps,
   request: AdmissionRequest,
   { refusedPorts, domains }: AdmissionRules,
-): Promise<Admission | Refusal> {
+): Promise<Admission | ShellAdmission | Refusal> {
   const token = request.token ?? request.subprotocols.token;
   if (token === undefined) return REFUSALS.missingAuthentication;
   const claims = await deps.tokens.open(token);
@@ -61,15 +65,18 @@ export async function admit(
   if (record === undefined || !isMeant(record, parseRequestHost(request.authority, domains))) {
     return REFUSALS.tokenFailed;
   }
-  // A good token for what is no port of an application.
-  if (claims.shell === true) return REFUSALS.shellUnreachable;
-  if (!takesTraffic(record)) return REFUSALS.tokenFailed;
+  const { microvmId, ingressNetworkConnectors: connectors } = record;
+  if ("shell" in claims)
+    return hasIngress(connectors, "SHELL_INGRESS")
+      ? { kind: "shell", microvmId }
+      : REFUSALS.tokenFailed;
+  if (!takesTraffic(connectors)) return REFUSALS.tokenFailed;
   const givenPort = request.port ?? request.subprotocols.port;
   const port = givenPort === undefined ? DEFAULT_PORT : parsePort(givenPort);
   if (port === undefined) return invalidPort(givenPort ?? "");
   if (!isPortGranted(claims.ports, port)) return REFUSALS.portDenied;
   if (refusedPorts.has(port)) return REFUSALS.appConnectFailed;
-  return { kind: "admitted", microvmId: record.microvmId, port };
+  return { kind: "admitted", microvmId, port };
 }
 
 function isMeant(record: MicrovmRecord, host: RequestHost): boolean {
@@ -83,8 +90,7 @@ function isMeant(record: MicrovmRecord, host: RequestHost): boolean {
   }
 }
 
-function takesTraffic(record: MicrovmRecord): boolean {
-  return record.ingressNetworkConnectors.some((arn) =>
-    HTTP_CONNECTORS.has(arn.slice(arn.lastIndexOf(":") + 1)),
-  );
+/** A microVM with none of these connectors has no endpoint. */
+function takesTraffic(connectors: readonly string[]): boolean {
+  return hasIngress(connectors, "HTTP_INGRESS") || hasIngress(connectors, "ALL_INGRESS");
 }

@@ -2,7 +2,7 @@
 // the connection is one exchange's affair at a time; between exchanges the application may only close it.
 
 import { connect, type Socket } from "node:net";
-import type { TrafficLease } from "../microvms/traffic.ts";
+import type { TrafficLease } from "../microvms/lease.ts";
 
 /** Whoever has the connection now. */
 export interface PlainUpstreamUser {

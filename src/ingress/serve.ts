@@ -3,19 +3,19 @@
 import { isServiceError } from "../errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Traffic } from "../microvms/traffic.ts";
-import { admit, type Admission, type AdmissionRules } from "./admission.ts";
+import { admit, type Admission, type AdmissionRules, type ShellAdmission } from "./admission.ts";
 import type { Exchange } from "./exchange.ts";
 import { forward } from "./forward.ts";
 import { type ForwardedRules, forwardedRequest } from "./forwarded.ts";
 import { fieldValues } from "./headers.ts";
 import { type Refusal, refusalFor, REFUSALS, writeRefusal } from "./refusal.ts";
+import { serveShell, type ShellDeps } from "./shell.ts";
 import { NO_SUBPROTOCOLS, parseSubprotocols, type Subprotocols } from "./subprotocols.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 
-export interface ServeDeps {
-  readonly traffic: Pick<Traffic, "findById" | "open">;
+export interface ServeDeps extends ShellDeps {
+  readonly traffic: ShellDeps["traffic"] & Pick<Traffic, "findById">;
   readonly tokens: Pick<Tokens, "open">;
-  readonly log: Log;
   /** Where every exchange is logged; `log` unless given. */
   readonly accessLog?: Log;
   /** Told of every exchange that is over. */
@@ -51,7 +51,7 @@ export interface ServeOptions extends AdmissionRules {
 
 /** Facts for the access log, filled in as they become known. */
 interface Account {
-  admission?: Admission;
+  admission?: Admission | ShellAdmission;
   waitedMs?: number;
   refused?: Refusal;
 }
@@ -105,6 +105,11 @@ async function answer(
   );
   if (admission.kind === "refused") return admission;
   account.admission = admission;
+  if (admission.kind === "shell") {
+    const { microvmId } = admission;
+    const waited = (waitedMs: number) => void (account.waitedMs = waitedMs);
+    return serveShell(deps, exchange, { microvmId, subprotocols, waited });
+  }
   let opened;
   try {
     opened = await deps.traffic.open(admission.microvmId, signal);
@@ -167,9 +172,10 @@ function tell(
   const { method, response, requestId, traffic, signal, httpVersion, clientAddress } = exchange;
   const { admission, waitedMs, refused } = account;
   const { status } = response;
+  const port = admission?.kind === "admitted" ? admission.port : undefined;
   deps.observe?.({
     ...{ status, httpVersion, clientAddress, waitedMs, proxyError: refused?.proxyError },
-    ...{ microvmId: admission?.microvmId, port: admission?.port },
+    ...{ microvmId: admission?.microvmId, port },
     ...{ bytesReceived: traffic.received, bytesSent: traffic.sent },
   });
   const level = options.hasAccessLog ? "info" : "debug";
@@ -177,7 +183,8 @@ function tell(
     requestId,
     clientAddress,
     microvmId: admission?.microvmId,
-    port: admission?.port,
+    port,
+    isShell: admission?.kind === "shell" || undefined,
     method,
     httpVersion,
     status,

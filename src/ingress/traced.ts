@@ -46,6 +46,8 @@ export function serveTraced(
 function waitTraced(trace: Trace, traffic: ServeDeps["traffic"]): ServeDeps["traffic"] {
   return {
     findById: (microvmId) => traffic.findById(microvmId),
+    whenRunning: (microvmId, signal) => traffic.whenRunning(microvmId, signal),
+    noteActivity: (microvmId) => traffic.noteActivity(microvmId),
     open: (microvmId, signal) =>
       trace("wait for microvm", async (span) => {
         const lease = await traffic.open(microvmId, signal);

@@ -9,7 +9,7 @@ import {
   constants,
 } from "node:http2";
 import { connect as connectSocket } from "node:net";
-import type { TrafficLease } from "../microvms/traffic.ts";
+import type { TrafficLease } from "../microvms/lease.ts";
 
 /** A client uses one port as a rule; the oldest session is closed for the one beyond this. */
 const MAX_SESSIONS = 16;

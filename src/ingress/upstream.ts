@@ -2,7 +2,7 @@
 
 import type { Duplex, Readable } from "node:stream";
 import { ServiceError } from "../errors.ts";
-import type { TrafficLease } from "../microvms/traffic.ts";
+import type { TrafficLease } from "../microvms/lease.ts";
 import type { Exchange } from "./exchange.ts";
 import type { RawHeaders } from "./headers.ts";
 import type { Subprotocols } from "./subprotocols.ts";

@@ -2,7 +2,7 @@
 // state an application ties to a connection, or a parser left in one, stays with the client that caused it.
 
 import { Agent } from "node:http";
-import type { TrafficLease } from "../microvms/traffic.ts";
+import type { TrafficLease } from "../microvms/lease.ts";
 import { PlainUpstreams } from "./plain-upstream.ts";
 import { UpstreamSessions } from "./upstream-sessions.ts";
 

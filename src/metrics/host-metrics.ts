@@ -32,6 +32,7 @@ export function observeHost(instruments: Instruments, host: Host): Host {
     removeImage: (imageRef) => host.removeImage(imageRef),
     callHook: (call, signal) => host.callHook(call, signal),
     ended: (signal) => host.ended(signal),
+    shellAccess: (vmmId) => host.shellAccess(vmmId),
     run: (request, signal) => timed(as("run"), signal, () => host.run(request, signal)),
     resume: (request, signal) => timed(as("resume"), signal, () => host.resume(request, signal)),
     terminate: (microvmId) => timed(as("terminate"), undefined, () => host.terminate(microvmId)),

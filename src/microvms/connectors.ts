@@ -97,6 +97,25 @@ function notFound(arn: string): ServiceError {
   return new ServiceError("NOT_FOUND", `Network connector not found for: ${arn}`);
 }
 
+/** Whether a managed connector of that name is among the ingress connectors of a microVM. */
+export function hasIngress(connectors: readonly string[], name: (typeof INGRESS)[number]): boolean {
+  return connectors.some((arn) => arn.slice(arn.lastIndexOf(":") + 1) === name);
+}
+
+/** Throws VALIDATION_FAILED unless the connectors let a shell in. Run takes sets that are refused here. */
+export function checkShellConnectors(connectors: readonly string[]): void {
+  if (hasIngress(connectors, "ALL_INGRESS") && connectors.length > 1)
+    throw new ServiceError(
+      "VALIDATION_FAILED",
+      "ALL_INGRESS cannot be combined with other ingress network connectors; use HTTP_INGRESS and/or SHELL_INGRESS instead",
+    );
+  if (!hasIngress(connectors, "SHELL_INGRESS"))
+    throw new ServiceError(
+      "VALIDATION_FAILED",
+      "Shell access requires SHELL_INGRESS network connector to be configured on the MicroVM.",
+    );
+}
+
 /** What the connectors let the guest reach. */
 export function egressPolicyOf(region: string, connectors: readonly string[]): EgressPolicy {
   return { internet: connectors.includes(managedConnectorArn(region, "INTERNET_EGRESS")) };

@@ -8,9 +8,10 @@
 // - At most one wake-up of a microVM is in progress, and waiters are bounded.
 
 import { messageOf, ServiceError } from "../errors.ts";
-import type { Clock } from "../lib/clock.ts";
 import type { MicrovmStore } from "../store/store.ts";
-import type { LiveMicrovm, LiveMicrovms, LiveVmm } from "./live.ts";
+import type { LiveMicrovm, LiveMicrovms } from "./live.ts";
+import { type LeaseDeps, leaseOf, type TrafficLease, type Verdict } from "./lease.ts";
+import { createPatience } from "./patience.ts";
 import type { MicrovmRecord } from "./records.ts";
 
 /** Who was turned away because it took too long or too many waited may come again after this. */
@@ -18,16 +19,6 @@ const RETRY_AFTER_SECONDS = 2;
 /** Requests that may wait for one microVM, and for all of them. */
 export const MAX_WAITERS_PER_MICROVM = 256;
 export const MAX_WAITERS = 4096;
-
-/** Held for as long as one inbound request, stream or upgraded connection lasts; the microVM is not idle meanwhile. */
-export interface TrafficLease extends Disposable {
-  /** Slot address; dial it with the wanted guest port. */
-  readonly address: string;
-  /** Aborts when the VMM behind the address goes away (suspend, terminate, crash): cut the upstream connection. */
-  readonly signal: AbortSignal;
-  /** Milliseconds the caller waited for a start or a wake-up; 0 when it was running. */
-  readonly waitedMs: number;
-}
 
 export interface Traffic {
   findByEndpoint(endpointId: string): Promise<MicrovmRecord | undefined>;
@@ -38,6 +29,13 @@ export interface Traffic {
    * `details.retryAfterSeconds` VMM_FAILED (waited too long) and NO_CAPACITY (too many wait).
    */
   open(microvmId: string, signal: AbortSignal): Promise<TrafficLease>;
+  /**
+   * Waits until the microVM runs, however long that takes, and does nothing to bring it about. Rejects NOT_FOUND
+   * (terminated) and NO_CAPACITY (too many wait).
+   */
+  whenRunning(microvmId: string, signal: AbortSignal): Promise<TrafficLease>;
+  /** Counts as traffic at this moment, without a lease and without waking. */
+  noteActivity(microvmId: string): void;
 }
 
 /** The domain's side of traffic. */
@@ -48,14 +46,11 @@ export interface TrafficGate extends Traffic {
   failed(microvmId: string, error: ServiceError): void;
 }
 
-export interface TrafficDeps {
+export interface TrafficDeps extends LeaseDeps {
   readonly live: LiveMicrovms;
   readonly microvms: Pick<MicrovmStore, "get" | "findByEndpoint" | "amend">;
-  readonly clock: Clock;
   /** Longest wait for a start or a wake-up. */
   readonly waitMs: number;
-  /** The last lease of a microVM ended. */
-  readonly onQuiet: (microvmId: string) => void;
 }
 
 interface Waiter {
@@ -67,6 +62,7 @@ interface Waiter {
 /** The gate for inbound traffic. */
 export function createTraffic(deps: TrafficDeps): TrafficGate {
   const queues = new Map<string, Set<Waiter>>();
+  const patience = createPatience(deps, MAX_WAITERS);
   const waking = new Set<string>();
   let waiterCount = 0;
 
@@ -85,9 +81,12 @@ export function createTraffic(deps: TrafficDeps): TrafficGate {
   }
 
   function changed(microvmId: string): void {
-    if (!queues.has(microvmId)) return;
+    const isAwaited = patience.isAwaited(microvmId);
+    if (!queues.has(microvmId) && !isAwaited) return;
     const live = deps.live.get(microvmId);
     const verdict = judge(live);
+    if (isAwaited) patience.answer(microvmId, verdict);
+    if (!queues.has(microvmId)) return;
     switch (verdict.is) {
       case "open":
         for (const { resolve, since } of takeAll(microvmId))
@@ -165,14 +164,17 @@ export function createTraffic(deps: TrafficDeps): TrafficGate {
       if (verdict.is === "refused") throw verdict.error(microvmId);
       return wait(microvmId, signal);
     },
+    async whenRunning(microvmId, signal) {
+      const waiting = patience.wait(microvmId, signal);
+      changed(microvmId);
+      return waiting;
+    },
+    noteActivity(microvmId) {
+      const live = deps.live.get(microvmId);
+      if (live?.vmm?.isOpen === true) live.lastActivityAt = deps.clock.now();
+    },
   };
 }
-
-type Verdict =
-  | { readonly is: "open"; readonly live: LiveMicrovm; readonly vmm: LiveVmm }
-  | { readonly is: "refused"; readonly error: (microvmId: string) => ServiceError }
-  | { readonly is: "asleep" }
-  | { readonly is: "coming" };
 
 const COMING: Verdict = { is: "coming" };
 const ASLEEP: Verdict = { is: "asleep" };
@@ -206,29 +208,6 @@ function judge(live: LiveMicrovm | undefined): Verdict {
 
 function isAsleep({ state, desired }: MicrovmRecord): boolean {
   return desired === "SUSPENDED" && (state === "SUSPENDING" || state === "SUSPENDED");
-}
-
-function leaseOf(
-  deps: TrafficDeps,
-  live: LiveMicrovm,
-  vmm: LiveVmm,
-  waitedMs: number,
-): TrafficLease {
-  vmm.leases += 1;
-  live.lastActivityAt = deps.clock.now();
-  let isHeld = true;
-  return {
-    address: vmm.address,
-    signal: vmm.gone.signal,
-    waitedMs,
-    [Symbol.dispose]() {
-      if (!isHeld) return;
-      isHeld = false;
-      vmm.leases -= 1;
-      live.lastActivityAt = deps.clock.now();
-      if (vmm.leases === 0) deps.onQuiet(live.record.microvmId);
-    },
-  };
 }
 
 function waitedTooLong(microvmId: string, waitMs: number): ServiceError {

@@ -1,4 +1,4 @@
-// Endpoint tokens as compact JWEs (RFC 7516): protected header {kid, alg "dir", enc "A256GCM"}, the claims sealed inside
+// Endpoint and shell tokens as compact JWEs (RFC 7516): protected header {kid, alg "dir", enc "A256GCM"}, the claims sealed inside
 // and padded, so that a token's length says little about them.
 
 import { hash } from "node:crypto";
@@ -31,7 +31,7 @@ const headerSchema = z.strictObject({
 });
 
 const port = z.number().int().min(1).max(65535);
-const claimsSchema = z.strictObject({
+const endpointClaims = z.strictObject({
   microvmId: z.string(),
   ports: z.array(
     z.union([
@@ -40,9 +40,15 @@ const claimsSchema = z.strictObject({
       z.strictObject({ allPorts: z.strictObject({}) }),
     ]),
   ),
-  shell: z.literal(true).exactOptional(),
   expiresAt: z.number(),
 });
+const shellClaims = z.strictObject({
+  microvmId: z.string(),
+  shell: z.literal(true),
+  expiresAt: z.number(),
+});
+/** Either exactly: what would be both is neither. */
+const claimsSchema = z.union([endpointClaims, shellClaims]);
 
 /** Opened tokens remembered, so that each costs its decryption once and not at every request. */
 const OPENED_LIMIT = 4096;
@@ -97,8 +103,9 @@ async function mint(newest: TokenKey, claims: TokenClaims, now: number): Promise
   if (claims.expiresAt - now > TOKEN_LIFETIME_LIMIT_MS) {
     throw new ServiceError("VALIDATION_FAILED", "Cannot mint token: it would live over 60 minutes");
   }
-  const { microvmId, ports, shell, expiresAt } = claims;
-  const text = JSON.stringify({ microvmId, ports, shell, expiresAt });
+  const { microvmId, expiresAt } = claims;
+  const granted = "shell" in claims ? { shell: true } : { ports: claims.ports };
+  const text = JSON.stringify({ microvmId, ...granted, expiresAt });
   const blocks = Math.ceil(Buffer.byteLength(text) / PADDING_BLOCK);
   const padding = " ".repeat(blocks * PADDING_BLOCK - Buffer.byteLength(text));
   const token = await new CompactEncrypt(Buffer.from(text + padding))

@@ -1,22 +1,29 @@
-// Endpoint tokens: who may reach which ports of which microVM, or its shell, until when.
+// Tokens: who may reach which ports of which microVM, or open a shell in it, until when.
 
 export type PortGrant =
   | { readonly port: number }
   | { readonly range: { readonly startPort: number; readonly endPort: number } }
   | { readonly allPorts: Record<string, never> };
 
-export interface TokenClaims {
+/** Of an endpoint token: ports and nothing else. */
+export interface EndpointClaims {
   readonly microvmId: string;
-  /** None in a token for the shell. */
   readonly ports: readonly PortGrant[];
-  /** Set in a token for the shell, which opens nothing else. */
-  readonly shell?: true;
   /** Epoch ms. */
   readonly expiresAt: number;
 }
 
 /** Longest life of a token. */
 export const TOKEN_LIFETIME_LIMIT_MS = 60 * 60 * 1000;
+/** Of a shell token: a shell and no port. */
+export interface ShellClaims {
+  readonly microvmId: string;
+  readonly shell: true;
+  /** Epoch ms. */
+  readonly expiresAt: number;
+}
+
+export type TokenClaims = EndpointClaims | ShellClaims;
 
 export interface Tokens {
   /** A compact JWE (dir, A256GCM) with the claims sealed inside. */

@@ -14,6 +14,7 @@ export function traceHost(trace: Trace, host: Host): Host {
     recover: (signal) => host.recover(signal),
     removeImage: (imageRef) => host.removeImage(imageRef),
     ended: (signal) => host.ended(signal),
+    shellAccess: (vmmId) => host.shellAccess(vmmId),
     run: (request, signal) =>
       trace("host run", () => host.run(request, signal), microvm(request.microvmId, request.vmmId)),
     resume: (request, signal) =>

@@ -1,8 +1,8 @@
-// Tokens for the endpoint: for ports of the application, and for the shell.
+// Endpoint and shell tokens.
 
 import { ServiceError } from "../../errors.ts";
+import { checkShellConnectors } from "../../microvms/connectors.ts";
 import type { MicrovmRecord } from "../../microvms/records.ts";
-import { checkShellAccess } from "../../microvms/shell-access.ts";
 import { createMicrovmAuthToken, createMicrovmShellAuthToken } from "../schemas.ts";
 import { authTokenWire } from "../wire.ts";
 import { route, type Route } from "./route.ts";
@@ -16,9 +16,14 @@ export const tokenRoutes: readonly Route[] = [
     path: `${MICROVM}/auth-token`,
     input: createMicrovmAuthToken,
     handle: async ({ microvms, tokens, clock }, scope, input) => {
-      const { microvmId } = notEnded(await microvms.get(scope, input.microvmIdentifier));
-      const expiresAt = clock.now() + input.expirationInMinutes * 60_000;
-      return authTokenWire(await tokens.mint({ microvmId, ports: input.allowedPorts, expiresAt }));
+      const { microvmId, state } = await microvms.get(scope, input.microvmIdentifier);
+      refuseTerminated(microvmId, state);
+      const token = await tokens.mint({
+        microvmId,
+        ports: input.allowedPorts,
+        expiresAt: clock.now() + input.expirationInMinutes * 60_000,
+      });
+      return authTokenWire(token);
     },
   }),
   route({
@@ -27,20 +32,25 @@ export const tokenRoutes: readonly Route[] = [
     path: `${MICROVM}/shell-auth-token`,
     input: createMicrovmShellAuthToken,
     handle: async ({ microvms, tokens, clock }, scope, input) => {
-      const record = notEnded(await microvms.get(scope, input.microvmIdentifier));
-      checkShellAccess(record);
-      const { microvmId } = record;
-      const expiresAt = clock.now() + input.expirationInMinutes * 60_000;
-      return authTokenWire(await tokens.mint({ microvmId, ports: [], shell: true, expiresAt }));
+      const record = await microvms.get(scope, input.microvmIdentifier);
+      const { microvmId, state, ingressNetworkConnectors } = record;
+      refuseTerminated(microvmId, state);
+      checkShellConnectors(ingressNetworkConnectors);
+      const token = await tokens.mint({
+        microvmId,
+        shell: true,
+        expiresAt: clock.now() + input.expirationInMinutes * 60_000,
+      });
+      return authTokenWire(token);
     },
   }),
 ];
 
 /** Unrecorded for the service; this is what its other operations answer for a terminated microVM. */
-function notEnded(record: MicrovmRecord): MicrovmRecord {
-  if (record.state !== "TERMINATED") return record;
+function refuseTerminated(microvmId: string, state: MicrovmRecord["state"]): void {
+  if (state !== "TERMINATED") return;
   throw new ServiceError(
     "VALIDATION_FAILED",
-    `The MicroVM ${record.microvmId} has been terminated and its state cannot be changed.`,
+    `The MicroVM ${microvmId} has been terminated and its state cannot be changed.`,
   );
 }

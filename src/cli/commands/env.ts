@@ -81,22 +81,23 @@ async function clientEnvironment(config: Config, account: string): Promise<Recor
 }
 
 /** The root key of its account, the newest key of any other. Rejects NOT_FOUND. */
-async function keyOf({ dataDir, accountId }: Config, account: string): Promise<KeyPair> {
+export async function keyOf({ dataDir, accountId }: Config, account: string): Promise<KeyPair> {
   const { keys } = dataPaths(dataDir);
   if (account === accountId) return openRootKey(keys, accountId);
   const found = (await listAccessKeys(keys)).findLast((key) => key.account === account);
   if (found !== undefined) return found;
   throw new ServiceError(
     "NOT_FOUND",
-    `Cannot print the environment: account ${account} has no access key; make one with torpor keys create --account ${account}`,
+    `Account ${account} has no access key; make one with torpor keys create --account ${account}`,
   );
 }
 
-async function requireServed(ca: string, dataDir: string): Promise<void> {
+/** Rejects SETUP_FAILED when the service has never run on the data directory. */
+export async function requireServed(ca: string, dataDir: string): Promise<void> {
   if ((await readOptional(ca)) !== undefined) return;
   throw new ServiceError(
     "SETUP_FAILED",
-    `Cannot print the environment: no service has run on "${dataDir}" yet; start one with torpor serve`,
+    `No service has run on "${dataDir}" yet; start one with torpor serve`,
   );
 }
 

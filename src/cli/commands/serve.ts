@@ -150,6 +150,7 @@ async function startService(
       {
         ...{ traffic: domain.traffic, tokens, tls, log, ...trace, ...accessLog },
         observe: observeExchanges(instruments),
+        shellAccess: (vmmId) => host.shellAccess(vmmId),
       },
       {
         ...{ listen: config.ingressListen, domain: config.ingress.domain },

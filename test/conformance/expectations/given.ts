@@ -78,6 +78,10 @@ export function aSuspendedMicrovm(input: Input = {}): readonly Step[] {
   ];
 }
 
-export function aTerminatedMicrovm(): readonly Step[] {
-  return [...aMicrovm(), { call: "TerminateMicrovm", input: theMicrovm }, microvmIs("TERMINATED")];
+export function aTerminatedMicrovm(input: Input = {}): readonly Step[] {
+  return [
+    ...aMicrovm(input),
+    { call: "TerminateMicrovm", input: theMicrovm },
+    microvmIs("TERMINATED"),
+  ];
 }

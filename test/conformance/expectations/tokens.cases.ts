@@ -1,6 +1,6 @@
 // Endpoint and shell tokens.
 
-import type { Case, Step } from "../support/cases.ts";
+import type { Case } from "../support/cases.ts";
 import { matcher } from "../support/match.ts";
 import {
   aLaunch,
@@ -10,10 +10,12 @@ import {
   aTerminatedMicrovm,
   theMicrovm,
 } from "./given.ts";
-import { invalid, notFound } from "./refusals.ts";
+import { at, invalid, notFound, upTo, violates } from "./refusals.ts";
 import { ALL_INGRESS, HTTP_INGRESS, NO_INGRESS, NO_MICROVM, SHELL_INGRESS } from "./shapes.ts";
 
 const asked = { expirationInMinutes: 60, allowedPorts: [{ port: 8080 }] };
+const minutes = { expirationInMinutes: 60 };
+const withShell = { ingressNetworkConnectors: [HTTP_INGRESS, SHELL_INGRESS] };
 /** A compact JWE without an encrypted key, with these three members in this order in its header. */
 const jwe = matcher("a JWE with kid, dir and A256GCM", (value) => {
   if (typeof value !== "string") return false;
@@ -95,26 +97,25 @@ export const TOKEN_CASES: readonly Case[] = [
     ],
   },
   {
-    name: "CreateMicrovmShellAuthToken answers a JWE of the same form, with HTTP_INGRESS or alone",
-    steps: [SHELL_INGRESS, HTTP_INGRESS].flatMap((other): readonly Step[] => [
-      ...(other === SHELL_INGRESS ? anImage() : []),
-      aLaunch({ ingressNetworkConnectors: [...new Set([SHELL_INGRESS, other])] }),
-      {
-        call: "CreateMicrovmShellAuthToken",
-        input: { ...theMicrovm, expirationInMinutes: 60 },
-        answer: MINTED,
-      },
-    ]),
+    name: "CreateMicrovmShellAuthToken answers a JWE like that of CreateMicrovmAuthToken, also for PENDING and SUSPENDED microVMs",
+    steps: [
+      ...aSuspendedMicrovm(withShell),
+      { call: "CreateMicrovmShellAuthToken", input: { ...theMicrovm, ...minutes }, answer: MINTED },
+      { host: "hold", call: "run" },
+      aLaunch(withShell),
+      { call: "CreateMicrovmShellAuthToken", input: { ...theMicrovm, ...minutes }, answer: MINTED },
+    ],
   },
   {
-    name: "CreateMicrovmShellAuthToken demands SHELL_INGRESS, which ALL_INGRESS does not stand for",
+    name: "CreateMicrovmShellAuthToken needs SHELL_INGRESS, alone or with HTTP_INGRESS",
     steps: [
-      ...anImage(),
-      ...[undefined, [ALL_INGRESS], [NO_INGRESS]].flatMap((connectors): readonly Step[] => [
-        aLaunch(connectors && { ingressNetworkConnectors: connectors }),
+      ...aMicrovm({ ingressNetworkConnectors: [SHELL_INGRESS] }),
+      { call: "CreateMicrovmShellAuthToken", input: { ...theMicrovm, ...minutes }, answer: MINTED },
+      ...[undefined, [NO_INGRESS], [ALL_INGRESS]].flatMap((ingressNetworkConnectors) => [
+        aLaunch({ ...(ingressNetworkConnectors && { ingressNetworkConnectors }) }),
         {
-          call: "CreateMicrovmShellAuthToken",
-          input: { ...theMicrovm, expirationInMinutes: 5 },
+          call: "CreateMicrovmShellAuthToken" as const,
+          input: { ...theMicrovm, ...minutes },
           refusal: invalid(
             "Shell access requires SHELL_INGRESS network connector to be configured on the MicroVM.",
           ),
@@ -123,13 +124,12 @@ export const TOKEN_CASES: readonly Case[] = [
     ],
   },
   {
-    name: "CreateMicrovmShellAuthToken refuses ALL_INGRESS beside others, which RunMicrovm takes",
+    name: "CreateMicrovmShellAuthToken refuses ALL_INGRESS beside others, which Run takes",
     steps: [
-      ...anImage(),
-      aLaunch({ ingressNetworkConnectors: [ALL_INGRESS, SHELL_INGRESS] }),
+      ...aMicrovm({ ingressNetworkConnectors: [ALL_INGRESS, SHELL_INGRESS] }),
       {
         call: "CreateMicrovmShellAuthToken",
-        input: { ...theMicrovm, expirationInMinutes: 5 },
+        input: { ...theMicrovm, ...minutes },
         refusal: invalid(
           "ALL_INGRESS cannot be combined with other ingress network connectors; use HTTP_INGRESS and/or SHELL_INGRESS instead",
         ),
@@ -137,39 +137,54 @@ export const TOKEN_CASES: readonly Case[] = [
     ],
   },
   {
-    name: "CreateMicrovmShellAuthToken lives from 1 to 60 minutes",
+    name: "CreateMicrovmShellAuthToken takes 1 to 60 minutes",
     steps: [
+      ...aMicrovm(withShell),
+      ...[1, 60].map((expirationInMinutes) => ({
+        call: "CreateMicrovmShellAuthToken" as const,
+        input: { ...theMicrovm, expirationInMinutes },
+        answer: MINTED,
+      })),
       {
         call: "CreateMicrovmShellAuthToken",
-        input: { microvmIdentifier: NO_MICROVM, expirationInMinutes: 61 },
-        refusal: invalid(
-          "1 validation error detected: Value '61' at 'expirationInMinutes' failed to satisfy constraint: Member must have value less than or equal to 60",
-        ),
+        input: { ...theMicrovm, expirationInMinutes: 61 },
+        refusal: violates(at("expirationInMinutes", upTo(60), "61")),
       },
       {
         call: "CreateMicrovmShellAuthToken",
-        input: { microvmIdentifier: NO_MICROVM, expirationInMinutes: 0 },
-        refusal: invalid(
-          "1 validation error detected: Value '0' at 'expirationInMinutes' failed to satisfy constraint: Member must have value greater than or equal to 1",
-        ),
-      },
-      {
-        call: "CreateMicrovmShellAuthToken",
-        input: { microvmIdentifier: NO_MICROVM, expirationInMinutes: 5 },
-        refusal: notFound(`MicroVM not found: ${NO_MICROVM}`),
+        input: { ...theMicrovm, expirationInMinutes: 0 },
+        refusal: violates(at("expirationInMinutes", "have value greater than or equal to 1", "0")),
       },
     ],
   },
   {
     name: "CreateMicrovmShellAuthToken refuses a TERMINATED microVM",
     steps: [
-      ...aTerminatedMicrovm(),
+      ...aTerminatedMicrovm(withShell),
       {
         call: "CreateMicrovmShellAuthToken",
-        input: { ...theMicrovm, expirationInMinutes: 5 },
+        input: { ...theMicrovm, ...minutes },
         refusal: invalid(
           "The MicroVM <microvmId> has been terminated and its state cannot be changed.",
         ),
+      },
+    ],
+  },
+  {
+    name: "CreateMicrovmShellAuthToken answers 404 for a microVM that does not exist, or is another account's",
+    steps: [
+      {
+        call: "CreateMicrovmShellAuthToken",
+        input: { microvmIdentifier: NO_MICROVM, ...minutes },
+        refusal: notFound(`MicroVM not found: ${NO_MICROVM}`),
+      },
+      ...anImage(),
+      aLaunch(withShell),
+      {
+        call: "CreateMicrovmShellAuthToken",
+        as: "other",
+        input: { ...theMicrovm, ...minutes },
+        refusal: notFound("MicroVM not found: <microvmId>"),
       },
     ],
   },

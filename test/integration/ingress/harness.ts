@@ -11,10 +11,12 @@ import { text } from "node:stream/consumers";
 import { connect, type TLSSocket } from "node:tls";
 import { createIngress, type Ingress, type IngressOptions } from "../../../src/ingress/server.ts";
 import type { ServeDeps } from "../../../src/ingress/serve.ts";
+import { ServiceError } from "../../../src/errors.ts";
 import { createLog, type Log } from "../../../src/lib/log.ts";
 import type { Trace } from "../../../src/lib/trace.ts";
 import type { MicrovmRecord } from "../../../src/microvms/records.ts";
-import type { Traffic, TrafficLease } from "../../../src/microvms/traffic.ts";
+import type { TrafficLease } from "../../../src/microvms/lease.ts";
+import type { Traffic } from "../../../src/microvms/traffic.ts";
 import { openAuthority } from "../../../src/tls/authority.ts";
 import { createTlsContexts, type TlsContextsDeps } from "../../../src/tls/contexts.ts";
 import { createTokens } from "../../../src/tokens/jwe-tokens.ts";
@@ -36,6 +38,8 @@ export interface FakeLease {
 export class FakeTraffic implements Traffic {
   readonly records = new Map<string, MicrovmRecord>();
   readonly leases: FakeLease[] = [];
+  /** Every activity noted beside the leases. */
+  readonly activity: string[] = [];
   vmm = new AbortController();
   address = "127.0.0.1";
   /** Called before a lease is given; may wait or reject. */
@@ -56,11 +60,20 @@ export class FakeTraffic implements Traffic {
     const lease: FakeLease = { microvmId, vmm: this.vmm, disposals: 0 };
     this.leases.push(lease);
     return {
+      vmmId: "vmm-1",
       address: this.address,
       signal: this.vmm.signal,
       waitedMs: 0,
       [Symbol.dispose]: () => void (lease.disposals += 1),
     };
+  }
+
+  whenRunning(microvmId: string, signal: AbortSignal): Promise<TrafficLease> {
+    return this.open(microvmId, signal);
+  }
+
+  noteActivity(microvmId: string): void {
+    this.activity.push(microvmId);
   }
 }
 
@@ -119,6 +132,7 @@ export interface HarnessOptions extends Partial<IngressOptions> {
   readonly openFrom?: ServeDeps["traffic"];
   readonly accessLog?: Log;
   readonly own?: TlsContextsDeps["own"];
+  readonly shellAccess?: ServeDeps["shellAccess"];
 }
 
 export async function startHarness({
@@ -128,6 +142,7 @@ export async function startHarness({
   openFrom,
   accessLog,
   own,
+  shellAccess = () => Promise.reject(new ServiceError("VMM_FAILED", "No shells here")),
   ...options
 }: HarnessOptions = {}): Promise<Harness> {
   await using stack = new AsyncDisposableStack();
@@ -149,7 +164,7 @@ export async function startHarness({
   const ingress = stack.use(
     await createIngress(
       {
-        ...{ traffic: openFrom ?? traffic, tokens, tls, log },
+        ...{ traffic: openFrom ?? traffic, tokens, tls, log, shellAccess },
         ...(observe && { observe }),
         ...(trace && { trace }),
         ...(accessLog && { accessLog }),

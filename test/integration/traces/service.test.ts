@@ -18,12 +18,7 @@ import { createFakeHost } from "../../fixtures/fake-host.ts";
 import { IMAGE_ARN, MICROVM_ID } from "../../unit/api/fixtures.ts";
 import { CONFIGURATION } from "../api/image-service.ts";
 import { sendSigned, startHarness as startApi } from "../api/harness.ts";
-import {
-  ENDPOINT_HOST,
-  fetchOnce,
-  type HarnessOptions,
-  startHarness as startIngress,
-} from "../ingress/harness.ts";
+import { ENDPOINT_HOST, fetchOnce, startHarness as startIngress } from "../ingress/harness.ts";
 import { ALL_HOOKS, eventually } from "../scheduler/harness.ts";
 import {
   ancestry,
@@ -80,9 +75,9 @@ async function startService() {
   await domain.start(new AbortController().signal);
   const { microvms, images } = domain;
   const api = acquired.use(await startApi({ microvms, images, trace }));
-  const openFrom: HarnessOptions["openFrom"] = {
-    findById: (microvmId) => domain.traffic.findById(microvmId),
-    open: async (microvmId, signal) => ({
+  const openFrom = {
+    ...domain.traffic,
+    open: async (microvmId: string, signal: AbortSignal) => ({
       ...(await domain.traffic.open(microvmId, signal)),
       address: "127.0.0.1",
     }),

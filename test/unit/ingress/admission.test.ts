@@ -152,3 +152,17 @@ test("admit lets traffic in by HTTP_INGRESS or ALL_INGRESS only", async () => {
     if (!isOpen) assert.equal(result, REFUSALS.tokenFailed);
   }
 });
+
+test("admit tells the bearer of a shell token from one who may reach ports", async () => {
+  const shell = await tokens.mint({ microvmId: "microvm-1", shell: true, expiresAt: 1000 });
+  const both = [connector("HTTP_INGRESS"), connector("SHELL_INGRESS")];
+  const withShell = record({ ingressNetworkConnectors: both });
+  const admitted = { kind: "shell", microvmId: "microvm-1" };
+  assert.deepEqual(await decide({ token: shell }, withShell), admitted);
+  assert.deepEqual(await decide({ token: shell, port: "8080" }, withShell), admitted);
+  assert.equal(await decide({ token: shell }), REFUSALS.tokenFailed);
+  assert.equal(
+    await decide({ token: shell, authority: "example.com" }, withShell),
+    REFUSALS.tokenFailed,
+  );
+});

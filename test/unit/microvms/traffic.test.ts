@@ -289,3 +289,55 @@ describe("Traffic.find", () => {
     assert.equal(await traffic.findByEndpoint("none"), undefined);
   });
 });
+
+describe("Traffic.whenRunning", () => {
+  const asleep = { state: "SUSPENDED", desired: "SUSPENDED", idlePolicy: autoResume } as const;
+
+  test("waits as long as it takes and wakes nobody", async () => {
+    const { clock, amendCalls, set, start, traffic, microvmId } = setUp(asleep);
+    const waiting = traffic.whenRunning(microvmId, never);
+    await turn();
+    clock.advance(10 * WAIT_MS);
+    await turn();
+    assert.equal(amendCalls(), 0);
+    set({ desired: "RUNNING" });
+    const vmm = start();
+    using lease = await waiting;
+    assert.equal(lease.vmmId, vmm.vmmId);
+    assert.equal(lease.waitedMs, 10 * WAIT_MS);
+    assert.equal(vmm.leases, 1);
+  });
+
+  test("outlasts what refuses requests, but not the microvm", async () => {
+    const { set, traffic, microvmId } = setUp({
+      ...asleep,
+      idlePolicy: { ...autoResume, autoResumeEnabled: false },
+    });
+    const waiting = traffic.whenRunning(microvmId, never);
+    await assert.rejects(traffic.open(microvmId, never), { code: "CONFLICT" });
+    set({ desired: "TERMINATED" });
+    await assert.rejects(waiting, { code: "NOT_FOUND" });
+    await assert.rejects(traffic.whenRunning("microvm-none", never), { code: "NOT_FOUND" });
+  });
+
+  test("ends with its signal", async () => {
+    const { traffic, microvmId, start } = setUp(asleep);
+    const leaving = new AbortController();
+    const waiting = traffic.whenRunning(microvmId, leaving.signal);
+    leaving.abort(new Error("left"));
+    await assert.rejects(waiting, { message: "left" });
+    assert.equal(start().leases, 0);
+  });
+});
+
+test("noteActivity counts while traffic is let in, and wakes nobody", async () => {
+  const { amendCalls, clock, entry, start, traffic, microvmId } = setUp({});
+  const before = entry.lastActivityAt;
+  clock.advance(5000);
+  traffic.noteActivity(microvmId);
+  assert.equal(entry.lastActivityAt, before);
+  const vmm = start();
+  traffic.noteActivity(microvmId);
+  assert.equal(entry.lastActivityAt, clock.now());
+  assert.deepEqual([vmm.leases, amendCalls()], [0, 0]);
+});
