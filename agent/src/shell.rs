@@ -250,11 +250,15 @@ impl State {
 /// From a shell that runs to a session that is forgotten.
 async fn run(children: &Children, session: &Session, terminal: Terminal) {
     let Terminal { master, mut child } = terminal;
+    let mut has_exited = false;
     // SAFETY: the descriptor is owned by the result and lives as long as it.
     match unsafe { AsyncFd::register(master) } {
         Ok(master) => {
             tokio::select! {
-                _ = &mut child.exit => drain(session, &master),
+                _ = &mut child.exit => {
+                    drain(session, &master);
+                    has_exited = true;
+                }
                 () = carry(session, &master) => {}
                 () = given_up(session) => {}
             }
@@ -262,7 +266,8 @@ async fn run(children: &Children, session: &Session, terminal: Terminal) {
         }
         Err(error) => report(&format!("shell: {error}")),
     }
-    if timeout(HANGUP_BUDGET, &mut child.exit).await.is_err() {
+    // An exit is told once; asking again would be a fault.
+    if !has_exited && timeout(HANGUP_BUDGET, &mut child.exit).await.is_err() {
         children.kill_group(child.pid);
         // It is dying; the reaper tells when it is gone.
         let _ = (&mut child.exit).await;

@@ -16,13 +16,14 @@ import {
   type ShellFrame,
 } from "../guest/shell-frames.ts";
 import { openShellLink, type ShellLink } from "../guest/shell-link.ts";
+import { drained } from "../lib/streams.ts";
 import type { ByteCount } from "./exchange.ts";
 import { readShellMessage, type Size } from "./shell-messages.ts";
 import type { ShellDeps } from "./shell.ts";
+import { type End, EXITED, LOST, TERMINATED } from "./shell-ends.ts";
 import { ShellInput } from "./shell-input.ts";
 import {
   binaryFrame,
-  CLOSE,
   closeFrame,
   pongFrame,
   textFrame,
@@ -43,15 +44,6 @@ export interface OpenLink {
   readonly gone: AbortSignal;
 }
 
-/** Why a session ends, as the client is told. */
-interface End {
-  readonly code: number;
-  readonly reason: string;
-}
-
-const EXITED: End = { code: CLOSE.normal, reason: "shell exited" };
-const TERMINATED: End = { code: CLOSE.goingAway, reason: "microVM terminated" };
-const LOST: End = { code: CLOSE.failed, reason: "shell lost" };
 /** How long a client may take to answer a close. */
 const CLOSE_MS = 2000;
 /** Between attempts to reach a guest that runs and does not answer, and how many in a row there are. */
@@ -307,17 +299,4 @@ export class ShellSession {
     await closed;
     clearTimeout(timer);
   }
-}
-
-/** Resolves when the client takes more, or the session is over. */
-function drained(client: Duplex, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      client.off("drain", done);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    client.once("drain", done);
-    signal.addEventListener("abort", done, { once: true });
-  });
 }

@@ -14,6 +14,7 @@ import {
   CreateMicrovmShellAuthTokenCommand,
   ResumeMicrovmCommand,
   SuspendMicrovmCommand,
+  TerminateMicrovmCommand,
 } from "@aws-sdk/client-lambda-microvms";
 import { poll, waitForState } from "../../scripts/walkthrough/client.ts";
 import { REPOSITORY } from "../../scripts/walkthrough/service.ts";
@@ -135,8 +136,9 @@ describe("shells", { timeout: 600_000 }, () => {
     assert.equal(await shell.run("ls /app"), "server.pl\n");
     assert.match(await shell.run("tr '\\0' ' ' < /proc/1/cmdline"), /^perl server\.pl /);
     const from = shell.output.length;
-    shell.type("sleep 1000\r");
-    await shell.untilOutput(/sleep 1000\r\n/, from);
+    // Started for sure: an interrupt before that is the shell's own.
+    shell.type("sh -c 'echo sta''rted; exec sleep 1000'\r");
+    await shell.untilOutput(/started\r\n/, from);
     shell.type("\x03");
     await shell.untilOutput(/\^C\r\nλ \$ $/, from);
     assert.equal(await shell.run("echo $?"), "130\n");
@@ -173,6 +175,34 @@ describe("shells", { timeout: 600_000 }, () => {
       assert.equal(await shell.run("jobs -p"), job);
     }
     shell.destroy();
+  });
+
+  test("no output is lost or doubled by suspends in its midst", async () => {
+    const shell = await openShell();
+    const { microvms } = service.clients;
+    const microvmIdentifier = microvm.id;
+    const from = shell.output.length;
+    shell.type("for i in $(seq 1 400); do echo n$i; sleep 0.01; done; echo the'' end\r");
+    for (const seen of [/n20\r/, /n120\r/]) {
+      await shell.untilOutput(seen, from);
+      await microvms.send(new SuspendMicrovmCommand({ microvmIdentifier }));
+      await waitForState(service.clients, microvm.id, ["SUSPENDED"]);
+      await microvms.send(new ResumeMicrovmCommand({ microvmIdentifier }));
+      await waitForState(service.clients, microvm.id, ["RUNNING"]);
+    }
+    const numbers = (await shell.untilOutput(/the end\r\n/, from)).match(/n\d+(?=\r\n)/g);
+    assert.deepEqual(
+      numbers,
+      Array.from({ length: 400 }, (_, index) => `n${index + 1}`),
+    );
+  });
+
+  test("termination closes the client's side", async () => {
+    const doomed = await runMicrovm(service, imageArn, { ingressNetworkConnectors: WITH_SHELL });
+    const shell = await openShell(doomed);
+    const terminate = new TerminateMicrovmCommand({ microvmIdentifier: doomed.id });
+    await service.clients.microvms.send(terminate);
+    assert.deepEqual(await shell.untilClosed(), { code: 1001, reason: "microVM terminated" });
   });
 
   test("typing wakes a suspended microVM whose policy allows it; elsewhere it waits for the resume", async () => {

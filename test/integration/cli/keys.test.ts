@@ -88,6 +88,6 @@ describe("torpor keys", () => {
     assert.match(missing.stderr, /There is no access key "AKIAAAAAAAAAAAAAAAAA"/);
     const nobody = await torpor("env", "--account", ACCOUNT);
     assert.deepEqual([nobody.code, nobody.stdout], [1, "false\n"]);
-    assert.match(nobody.stderr, /account 111122223333 has no access key; make one with/);
+    assert.match(nobody.stderr, /Account 111122223333 has no access key; make one with/);
   });
 });
