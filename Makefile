@@ -4,7 +4,7 @@ DATA_DIR := .torpor
 NPM := npm --no-audit --no-fund --loglevel=error
 STAMP := node_modules/.installed
 
-.PHONY: help setup check test demo bench clean
+.PHONY: help setup setup-service check test demo bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,7 +12,7 @@ help:
 	@echo "make test    all checks and tests"
 	@echo "make bench   speed and size, against the floor"
 	@echo "make check   format, lint, types, boundaries"
-	@echo "make setup   only what the others need: packages, kernel, agent, base image"
+	@echo "make setup   only what the others need: packages (those of tests, too), kernel, agent, base image"
 	@echo "make clean   remove what was installed and built in this directory"
 
 $(STAMP): package-lock.json
@@ -30,7 +30,11 @@ check: $(STAMP)
 test: setup
 	@$(NPM) run --silent test
 
-demo: setup
+# Without the tests' packages: a newcomer's first demo is not to wait for compilers of test tools.
+setup-service: $(STAMP)
+	@bin/torpor setup --data-dir $(DATA_DIR)
+
+demo: setup-service
 	@$(NPM) run --silent demo
 
 bench: setup
