@@ -34,6 +34,11 @@ const schema = z.strictObject({
     .string()
     .regex(/^[a-z0-9-]+$/)
     .default("us-east-1"),
+  /** Regions that requests may be signed for; any unless given. Quotas count in each apart. */
+  regions: z
+    .array(z.string().regex(/^[a-z0-9-]+$/))
+    .min(1)
+    .optional(),
   /** Twelve digits; the account of the root key. */
   accountId: z
     .string()

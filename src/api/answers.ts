@@ -16,6 +16,8 @@ import { type FindKey, peekService, type SignatureDeps, verifySignature } from "
 
 export interface AnswerDeps extends RouteDeps {
   readonly findKey: FindKey;
+  /** Regions that there are; any unless given. */
+  readonly regions?: readonly string[];
   /** Absent where nothing is watched: the service is then always ready, and has no metrics. */
   readonly probes?: Probes;
 }
@@ -54,6 +56,7 @@ export function createAnswers(deps: AnswerDeps): Answers {
   const operationDeps = { ...deps, findRoute: createRouter(ROUTES) };
   const signatureDeps = {
     ...{ findKey: deps.findKey, now: () => deps.clock.now() },
+    ...(deps.regions && { regions: deps.regions }),
     signingKeys: createSigningKeys(),
   };
   return {
@@ -84,11 +87,14 @@ export function createAnswers(deps: AnswerDeps): Answers {
 }
 
 /** Whose request this is; the signature covers the body. */
-function verifiedScope(deps: SignatureDeps, request: SignedRequest): Scope {
+function verifiedScope(
+  deps: SignatureDeps & Pick<AnswerDeps, "regions">,
+  request: SignedRequest,
+): Scope {
   const { account, region, service } = verifySignature(deps, request);
   // The name that chose the way here was read leniently; what a signature covers depends on the service it is for.
   if (service !== request.service) throw wrongService();
-  if (REGION.test(region)) return { account, region };
+  if (REGION.test(region) && (deps.regions?.includes(region) ?? true)) return { account, region };
   // The real service exists everywhere and says no more than this where microVMs are not offered.
   throw new ServiceError("ACCESS_DENIED", "No such region", { details: { wireMessage: null } });
 }

@@ -168,6 +168,7 @@ async function startService(
           rates: createRateLimiter({ clock }, config.quotas.rates),
         }),
         findKey,
+        ...(config.regions && { regions: config.regions }),
         s3: createS3Handler({ artifacts: artifacts.store, findKey, clock, log }),
         ingressAuthority: endpointAuthority(
           config.ingress.domain,

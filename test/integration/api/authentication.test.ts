@@ -135,6 +135,14 @@ describe("a request without a good signature", () => {
     assert.deepEqual(harness.calls, []);
   });
 
+  it("is refused when its region is none of those there are, as where the service is not offered", async () => {
+    await using few = await startHarness({ regions: [REGION] });
+    assert.equal((await sendSigned(few, MICROVMS)).status, 200);
+    const response = await sendSigned(few, MICROVMS, { region: "eu-west-1" });
+    assert.equal(response.headers["x-amzn-errortype"], "AccessDeniedException");
+    assert.deepEqual([response.status, response.body], [403, '{"message":null}']);
+  });
+
   it("is refused when its region could not be one", async () => {
     for (const region of ["..", "US EAST", "a".repeat(33)]) {
       const response = await sendSigned(harness, MICROVMS, { region });

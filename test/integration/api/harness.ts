@@ -51,6 +51,7 @@ export interface HarnessOptions {
   readonly connectors?: ConnectorOperations;
   readonly rates?: RateLimiter;
   readonly probes?: Probes;
+  readonly regions?: readonly string[];
   readonly observe?: (fact: OperationFact) => void;
   readonly trace?: Trace;
   readonly limits?: Partial<ApiLimits>;
@@ -79,6 +80,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       connectors: options.connectors ?? noConnectors(),
       ...(options.rates && { rates: options.rates }),
       ...(options.probes && { probes: options.probes }),
+      ...(options.regions && { regions: options.regions }),
       ...(options.observe && { observe: options.observe }),
       ...(options.trace && { trace: options.trace }),
       tokens: {
