@@ -232,7 +232,9 @@ describe("shells", { timeout: 600_000 }, () => {
     // The end of the pipe is the end of the shell.
     assert.equal((await runProgram(command, "echo no newline")).exitCode, 0);
     const inTerminal = `stty rows 33 cols 99; stty -g > before; ${command.join(" ")}; echo "code $?"; stty -g > after`;
+    await using scratch = new AsyncDisposableStack();
     const directory = await mkdtemp(path.join(tmpdir(), "torpor-shell-"));
+    scratch.defer(() => rm(directory, { recursive: true }));
     const seen = await runProgram(
       ["script", "-qec", inTerminal, "/dev/null"],
       "stty size\nexit\n",
@@ -243,7 +245,6 @@ describe("shells", { timeout: 600_000 }, () => {
     const settings = ["before", "after"].map((name) =>
       readFileSync(path.join(directory, name), "utf8"),
     );
-    await rm(directory, { recursive: true });
     assert.equal(settings[0], settings[1]);
   });
 
