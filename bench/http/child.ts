@@ -18,7 +18,9 @@ export async function startPinned<Message extends object, Ready, Answer>(
   argument: object = {},
 ): Promise<{ readonly child: PinnedChild<Message, Answer>; readonly ready: Ready }> {
   const script = path.join(import.meta.dirname, program);
-  const options = ["--disable-warning=ExperimentalWarning", script, JSON.stringify(argument)];
+  // As `bin/torpor` starts Node.
+  const flags = ["--max-semi-space-size=64", "--disable-warning=ExperimentalWarning"];
+  const options = [...flags, script, JSON.stringify(argument)];
   const child = spawn("taskset", ["--cpu-list", String(core), process.execPath, ...options], {
     stdio: ["ignore", "inherit", "inherit", "ipc"],
     serialization: "advanced",

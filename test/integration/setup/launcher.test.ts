@@ -44,7 +44,7 @@ describe("bin/torpor", () => {
     const root = await realpath(directory.path);
     const launcher = await makePackage(root, "24.1.0");
     const { status, stdout } = launch(launcher, SYSTEM_PATH, ["serve", "two words"]);
-    const flag = "--disable-warning=ExperimentalWarning";
+    const flag = "--max-semi-space-size=64 --disable-warning=ExperimentalWarning";
     assert.equal(stdout, `v24.1.0 ${flag} ${root}/src/main.ts serve two words\n`);
     assert.equal(status, 7);
   });
