@@ -4,7 +4,7 @@ import { request as httpRequest } from "node:http";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { Exchange } from "./exchange.ts";
-import { relayInformation, RESPONSE_HEADER_LIMIT } from "./upstream-http1.ts";
+import { http1Response, relayInformation, RESPONSE_HEADER_LIMIT } from "./upstream-http1.ts";
 import { cutWith, type UpstreamResponse } from "./upstream.ts";
 
 export interface AnswerReader {
@@ -41,18 +41,12 @@ export function readAnswer(
   });
   const stop = cutWith(exchange.signal, () => outgoing.destroy(new Error("Request was cut")));
   outgoing.once("response", (incoming) =>
-    hooks.onAnswer({
-      kind: "response",
-      status: incoming.statusCode ?? 0,
-      message: incoming.statusMessage ?? "",
-      fields: incoming.rawHeaders,
-      isEmpty: false,
-      body: incoming,
-      trailers: () => (incoming.complete ? incoming.rawTrailers : undefined),
-      cutCode: () => undefined,
-      release: () => void socket.destroy(),
-      cut: () => void outgoing.destroy(),
-    }),
+    hooks.onAnswer(
+      http1Response(incoming, {
+        release: () => void socket.destroy(),
+        cut: () => void outgoing.destroy(),
+      }),
+    ),
   );
   relayInformation(exchange, outgoing);
   // Stays for the life of the request: after the answer's header a failure shows on the answer's own stream.

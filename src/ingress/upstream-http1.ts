@@ -89,6 +89,21 @@ function responseOf(
   outgoing: ClientRequest,
   incoming: IncomingMessage,
 ): UpstreamResponse {
+  return http1Response(incoming, {
+    release() {
+      if (outgoing.writableFinished) return;
+      exchange.body.unpipe(outgoing);
+      outgoing.destroy();
+    },
+    cut: () => void outgoing.destroy(),
+  });
+}
+
+/** What node:http has read of an answer; `ends` says how its connection is let go. */
+export function http1Response(
+  incoming: IncomingMessage,
+  ends: Pick<UpstreamResponse, "release" | "cut">,
+): UpstreamResponse {
   return {
     kind: "response",
     status: incoming.statusCode ?? 0,
@@ -98,12 +113,7 @@ function responseOf(
     body: incoming,
     trailers: () => (incoming.complete ? incoming.rawTrailers : undefined),
     cutCode: () => undefined,
-    release() {
-      if (outgoing.writableFinished) return;
-      exchange.body.unpipe(outgoing);
-      outgoing.destroy();
-    },
-    cut: () => void outgoing.destroy(),
+    ...ends,
   };
 }
 

@@ -1,8 +1,7 @@
 // Durable file writes and tidy removal. A file that this module wrote is either its old or its new self after a crash.
 
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import path from "node:path";
-import { hasErrorCode } from "../errors.ts";
 
 /** Replaces `file` with `data`: written beside it, synced, renamed, directory synced. Mode defaults to 0o600. */
 export async function writeFileDurably(
@@ -45,14 +44,4 @@ export async function renameDurably(from: string, to: string): Promise<void> {
 /** Creates a directory for this user alone and its parents; an existing one is fine. */
 export async function makePrivateDirectory(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
-}
-
-/** Opens a file, or undefined when there is none. */
-export async function openIfExists(file: string, flags: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(file, flags);
-  } catch (error) {
-    if (hasErrorCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
 }
