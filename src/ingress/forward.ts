@@ -59,7 +59,7 @@ async function call(exchange: Exchange, target: Target): Promise<UpstreamAnswer>
 /** Whether the exchange asks for nothing that takes more than plain messages. */
 function isPlain(exchange: Exchange): boolean {
   const wantsTiming = fieldValues(exchange.fields, TIMING_HEADER).length > 0;
-  return exchange.upstreams.plain.isUseful && !wantsTiming && !speaksHttp2(exchange);
+  return exchange.connection.upstreams.plain.isUseful && !wantsTiming && !speaksHttp2(exchange);
 }
 
 /** An upgrade is one of HTTP/1.1, whatever else the client asks for. */

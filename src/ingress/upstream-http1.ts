@@ -25,7 +25,7 @@ export function sendHttp1(
 ): Promise<UpstreamAnswer> {
   const { lease, port } = target;
   const outgoing = httpRequest({
-    agent: exchange.upstreams.agentFor(lease, port, mayReuse),
+    agent: exchange.connection.upstreams.agentFor(lease, port, mayReuse),
     host: lease.address,
     port,
     method: exchange.method,

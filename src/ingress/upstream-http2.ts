@@ -22,7 +22,7 @@ export function sendHttp2(
   target: Target,
   mayReuse: boolean,
 ): Promise<UpstreamAnswer> {
-  const { sessions } = exchange.upstreams;
+  const { sessions } = exchange.connection.upstreams;
   // Calls are not replayable as a rule and come by the thousand: they share a session, too.
   const mayShare = mayReuse || !isReplayable(exchange);
   const wasReused = mayShare && sessions.has(target);
