@@ -4,6 +4,7 @@ import { type ClientRequest, type IncomingMessage, request as httpRequest } from
 import { hasErrorCode } from "../errors.ts";
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
 import { type Framing, requestHeaders, trailerFields } from "./headers.ts";
+import { type Pace, type Passage, pipeAt } from "./pace.ts";
 import type { Subprotocols } from "./subprotocols.ts";
 import {
   cutWith,
@@ -42,7 +43,7 @@ export function sendHttp1(
     outgoing.once("close", stop);
   }
   relayInformation(exchange, outgoing);
-  sendBody(exchange, outgoing);
+  const passage = sendBody(exchange, outgoing, target.pace);
   return new Promise((resolve, reject) => {
     let isSettled = false;
     const settle = (answer: UpstreamAnswer) => {
@@ -54,7 +55,7 @@ export function sendHttp1(
       if (!isSettled) reject(unreachable(port, wasReused, cause));
       isSettled = true;
     };
-    outgoing.once("response", (incoming) => settle(responseOf(exchange, outgoing, incoming)));
+    outgoing.once("response", (incoming) => settle(responseOf(passage, outgoing, incoming)));
     if (exchange.upgrade !== undefined) {
       outgoing.once("upgrade", (incoming, socket, head) =>
         settle({
@@ -85,14 +86,14 @@ export function http1Header(exchange: Exchange, { subprotocols }: Target): strin
 }
 
 function responseOf(
-  exchange: Exchange,
+  passage: Passage | undefined,
   outgoing: ClientRequest,
   incoming: IncomingMessage,
 ): UpstreamResponse {
   return http1Response(incoming, {
     release() {
       if (outgoing.writableFinished) return;
-      exchange.body.unpipe(outgoing);
+      passage?.stop();
       outgoing.destroy();
     },
     cut: () => void outgoing.destroy(),
@@ -156,25 +157,30 @@ export function relayInformation(exchange: Exchange, outgoing: ClientRequest): v
   });
 }
 
-function sendBody(exchange: Exchange, outgoing: ClientRequest): void {
+function sendBody(
+  exchange: Exchange,
+  outgoing: ClientRequest,
+  pace: Pace | undefined,
+): Passage | undefined {
   const { body, framing, traffic } = exchange;
   if (framing.kind === "none") {
     outgoing.end();
-    return;
+    return undefined;
   }
   body.on("data", (chunk: Buffer) => (traffic.received += chunk.length));
-  body.once("end", () => {
+  const passage = pipeAt(pace, body, outgoing);
+  passage.last.once("end", () => {
     const trailers = exchange.trailers();
     // What a client gave up midway must not reach the application as a whole.
     if (trailers === undefined) return void outgoing.destroy(new Error("Request was cut"));
     if (framing.kind === "chunked") outgoing.addTrailers(trailerFields(trailers));
     outgoing.end();
   });
-  body.pipe(outgoing, { end: false });
   // The header goes out with the body's first bytes, or at once when the client holds them back.
   setImmediate(() => {
     if (traffic.received === 0 && !outgoing.writableEnded && !outgoing.destroyed) {
       outgoing.flushHeaders();
     }
   });
+  return passage;
 }

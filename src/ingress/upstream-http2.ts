@@ -4,6 +4,7 @@ import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "nod
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
 import { requestHeaders, trailerFields } from "./headers.ts";
 import { trailersOf, writableFields } from "./http2-fields.ts";
+import { type Pace, pipeAt } from "./pace.ts";
 import {
   cutWith,
   isReplayable,
@@ -42,7 +43,7 @@ export function sendHttp2(
     stream.once("close", stop);
   }
   relayInformation(exchange, stream);
-  if (!isBodiless) sendBody(exchange, stream);
+  if (!isBodiless) sendBody(exchange, stream, target.pace);
   return new Promise((resolve, reject) => {
     let cause: Error | undefined;
     stream.once("response", (headers, flags, raw) =>
@@ -106,7 +107,7 @@ function relayInformation({ response, expectsContinue }: Exchange, stream: Clien
   });
 }
 
-function sendBody(exchange: Exchange, stream: ClientHttp2Stream): void {
+function sendBody(exchange: Exchange, stream: ClientHttp2Stream, pace: Pace | undefined): void {
   const { body, traffic } = exchange;
   stream.once("wantTrailers", () => {
     const trailers: Record<string, string[]> = {};
@@ -116,9 +117,8 @@ function sendBody(exchange: Exchange, stream: ClientHttp2Stream): void {
     stream.sendTrailers(trailers);
   });
   body.on("data", (chunk: Buffer) => (traffic.received += chunk.length));
-  body.once("end", () => {
+  pipeAt(pace, body, stream).last.once("end", () => {
     if (exchange.trailers() === undefined) stream.close(constants.NGHTTP2_CANCEL);
     else stream.end();
   });
-  body.pipe(stream, { end: false });
 }

@@ -5,6 +5,7 @@ import { ServiceError } from "../errors.ts";
 import type { TrafficLease } from "../microvms/lease.ts";
 import type { Exchange } from "./exchange.ts";
 import type { RawHeaders } from "./headers.ts";
+import type { Pace } from "./pace.ts";
 import type { Subprotocols } from "./subprotocols.ts";
 
 export interface Target {
@@ -12,6 +13,8 @@ export interface Target {
   readonly port: number;
   readonly subprotocols: Subprotocols;
   readonly connectTimeoutMs: number;
+  /** How fast bodies may go; any speed where there is none. */
+  readonly pace: Pace | undefined;
 }
 
 export type UpstreamAnswer = UpstreamResponse | UpstreamUpgrade;

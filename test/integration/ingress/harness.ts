@@ -9,7 +9,12 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { connect, type TLSSocket } from "node:tls";
-import { createIngress, type Ingress, type IngressOptions } from "../../../src/ingress/server.ts";
+import {
+  createIngress,
+  type Ingress,
+  type IngressDeps,
+  type IngressOptions,
+} from "../../../src/ingress/server.ts";
 import type { ServeDeps } from "../../../src/ingress/serve.ts";
 import { ServiceError } from "../../../src/errors.ts";
 import { createLog, type Log } from "../../../src/lib/log.ts";
@@ -133,6 +138,7 @@ export interface HarnessOptions extends Partial<IngressOptions> {
   readonly accessLog?: Log;
   readonly own?: TlsContextsDeps["own"];
   readonly shellAccess?: ServeDeps["shellAccess"];
+  readonly limitsOf?: IngressDeps["limitsOf"];
 }
 
 export async function startHarness({
@@ -142,6 +148,7 @@ export async function startHarness({
   openFrom,
   accessLog,
   own,
+  limitsOf,
   shellAccess = () => Promise.reject(new ServiceError("VMM_FAILED", "No shells here")),
   ...options
 }: HarnessOptions = {}): Promise<Harness> {
@@ -168,6 +175,7 @@ export async function startHarness({
         ...(observe && { observe }),
         ...(trace && { trace }),
         ...(accessLog && { accessLog }),
+        ...(limitsOf && { limitsOf }),
       },
       { listen: listenOn, shutdownGraceMs: 200, ...options },
     ),
