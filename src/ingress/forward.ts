@@ -58,8 +58,8 @@ async function call(exchange: Exchange, target: Target): Promise<UpstreamAnswer>
 }
 
 /** Whether the exchange asks for nothing that takes more than plain messages at any speed. */
-function isPlain(exchange: Exchange, { pace }: Target): boolean {
-  if (pace !== undefined) return false;
+function isPlain(exchange: Exchange, { pace, isTls }: Target): boolean {
+  if (pace !== undefined || isTls) return false;
   const wantsTiming = fieldValues(exchange.fields, TIMING_HEADER).length > 0;
   return exchange.connection.upstreams.plain.isUseful && !wantsTiming && !speaksHttp2(exchange);
 }

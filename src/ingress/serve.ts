@@ -12,12 +12,15 @@ import type { Limiter } from "./limits.ts";
 import { type Refusal, refusalFor, REFUSALS, writeRefusal } from "./refusal.ts";
 import { serveShell, type ShellDeps } from "./shell.ts";
 import { NO_SUBPROTOCOLS, parseSubprotocols, type Subprotocols } from "./subprotocols.ts";
+import type { Target } from "./upstream.ts";
+import type { UpstreamTls } from "./upstream-tls.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 
 export interface ServeDeps extends ShellDeps {
   readonly traffic: ShellDeps["traffic"] & Pick<Traffic, "findById">;
   readonly tokens: Pick<Tokens, "open">;
   readonly limiter: Limiter;
+  readonly upstreamTls: UpstreamTls;
   /** Where every exchange is logged; `log` unless given. */
   readonly accessLog?: Log;
   /** Told of every exchange that is over. */
@@ -126,10 +129,26 @@ async function answer(
   }
   using lease = opened;
   account.waitedMs = lease.waitedMs;
-  const { port } = admission;
   const { connectTimeoutMs } = options;
   const { pace } = counted;
-  return await forward(exchange, { lease, port, subprotocols, connectTimeoutMs, pace });
+  return await reach(deps, exchange, { admission, lease, subprotocols, connectTimeoutMs, pace });
+}
+
+interface Reach extends Omit<Target, "port" | "isTls"> {
+  readonly admission: Admission;
+}
+
+async function reach(
+  { upstreamTls }: ServeDeps,
+  exchange: Exchange,
+  { admission: { record, port }, ...way }: Reach,
+): Promise<Refusal | undefined> {
+  const { lease, connectTimeoutMs } = way;
+  const isTls = await upstreamTls.isSpoken({ record, port, lease, connectTimeoutMs });
+  const refused = await forward(exchange, { ...way, port, isTls });
+  if (refused !== undefined) upstreamTls.forget({ record, port });
+  else if (exchange.response.status === 400 && !isTls) upstreamTls.doubt({ record, port });
+  return refused;
 }
 
 function websocketSubprotocols({ fields, upgrade }: Exchange): Subprotocols {

@@ -13,6 +13,7 @@ import {
   type UpstreamAnswer,
   type UpstreamResponse,
 } from "./upstream.ts";
+import { serverNameOf } from "./upstream-tls.ts";
 
 const USUALLY_BODILESS = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"]);
 /** Largest response header of an application. */
@@ -24,9 +25,10 @@ export function sendHttp1(
   target: Target,
   mayReuse: boolean,
 ): Promise<UpstreamAnswer> {
-  const { lease, port } = target;
+  const { lease, port, isTls } = target;
   const outgoing = httpRequest({
-    agent: exchange.connection.upstreams.agentFor(lease, port, mayReuse),
+    agent: exchange.connection.upstreams.agentFor(target, mayReuse),
+    ...(isTls && { protocol: "https:", servername: serverNameOf(exchange.authority) }),
     host: lease.address,
     port,
     method: exchange.method,

@@ -1,4 +1,4 @@
-// Sends an exchange's request to the application over HTTP/2 without TLS and with prior knowledge (RFC 9113, 3.3).
+// Sends an exchange's request to the application over HTTP/2: with prior knowledge (RFC 9113, 3.3), or over TLS.
 
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
@@ -13,6 +13,7 @@ import {
   type UpstreamAnswer,
   type UpstreamResponse,
 } from "./upstream.ts";
+import { serverNameOf } from "./upstream-tls.ts";
 
 /** Say how the message is carried; the pseudo-header fields and frames of HTTP/2 say it otherwise. */
 const NOT_IN_HTTP2 = new Set(["host", "transfer-encoding"]);
@@ -24,15 +25,16 @@ export function sendHttp2(
   mayReuse: boolean,
 ): Promise<UpstreamAnswer> {
   const { sessions } = exchange.connection.upstreams;
+  const place = { ...target, serverName: serverNameOf(exchange.authority) };
   // Calls are not replayable as a rule and come by the thousand: they share a session, too.
   const mayShare = mayReuse || !isReplayable(exchange);
-  const wasReused = mayShare && sessions.has(target);
+  const wasReused = mayShare && sessions.has(place);
   const isBodiless = exchange.framing.kind === "none";
   const options = { endStream: isBodiless, waitForTrailers: !isBodiless };
-  const fields = headerOf(exchange);
+  const fields = headerOf(exchange, target);
   let stream: ClientHttp2Stream;
   try {
-    stream = sessions.request(target, { fields, options }, mayShare);
+    stream = sessions.request(place, { fields, options }, mayShare);
   } catch (error) {
     if (!(error instanceof Error) || error instanceof TypeError) throw error;
     // The session ended in this very moment.
@@ -55,7 +57,7 @@ export function sendHttp2(
   });
 }
 
-function headerOf(exchange: Exchange): string[] {
+function headerOf(exchange: Exchange, { isTls }: Target): string[] {
   const fields = requestHeaders({
     raw: exchange.fields,
     framing: exchange.framing,
@@ -66,7 +68,7 @@ function headerOf(exchange: Exchange): string[] {
   );
   return [
     ...[":method", exchange.method],
-    ...[":scheme", "http"],
+    ...[":scheme", isTls ? "https" : "http"],
     ...[":authority", exchange.authority ?? ""],
     ...[":path", exchange.target],
     ...writableFields(kept),

@@ -11,6 +11,8 @@ import type { Subprotocols } from "./subprotocols.ts";
 export interface Target {
   readonly lease: TrafficLease;
   readonly port: number;
+  /** Whether the application speaks TLS there. */
+  readonly isTls: boolean;
   readonly subprotocols: Subprotocols;
   readonly connectTimeoutMs: number;
   /** How fast bodies may go; any speed where there is none. */

@@ -16,6 +16,7 @@ import {
   type IngressOptions,
 } from "../../../src/ingress/server.ts";
 import type { ServeDeps } from "../../../src/ingress/serve.ts";
+import type { UpstreamTls } from "../../../src/ingress/upstream-tls.ts";
 import { ServiceError } from "../../../src/errors.ts";
 import { createLog, type Log } from "../../../src/lib/log.ts";
 import type { Trace } from "../../../src/lib/trace.ts";
@@ -139,7 +140,15 @@ export interface HarnessOptions extends Partial<IngressOptions> {
   readonly own?: TlsContextsDeps["own"];
   readonly shellAccess?: ServeDeps["shellAccess"];
   readonly limitsOf?: IngressDeps["limitsOf"];
+  /** Whether the application's ports are tried for TLS; unless set they are taken not to speak it. */
+  readonly triesTls?: boolean;
 }
+
+const NO_TLS: UpstreamTls = {
+  isSpoken: async () => false,
+  forget: () => undefined,
+  doubt: () => undefined,
+};
 
 export async function startHarness({
   app,
@@ -149,6 +158,7 @@ export async function startHarness({
   accessLog,
   own,
   limitsOf,
+  triesTls = false,
   shellAccess = () => Promise.reject(new ServiceError("VMM_FAILED", "No shells here")),
   ...options
 }: HarnessOptions = {}): Promise<Harness> {
@@ -176,6 +186,7 @@ export async function startHarness({
         ...(trace && { trace }),
         ...(accessLog && { accessLog }),
         ...(limitsOf && { limitsOf }),
+        ...(!triesTls && { upstreamTls: NO_TLS }),
       },
       { listen: listenOn, shutdownGraceMs: 200, ...options },
     ),
