@@ -1,13 +1,14 @@
-// Whether an application's port speaks TLS. Nobody says so, so a hand-shake is tried on a connection of its own before
-// the first request, as the service does it. MicroVMs of one image version begin as copies of one another: what was
-// found for one holds for all of them, until one of them shows otherwise.
+// Whether an application's port speaks TLS. Nobody says so: before the first request the first message of a hand-shake is
+// sent on a connection of its own, as the service does it. MicroVMs of one image version begin as copies of one another:
+// what was found for one holds for all of them, until one of them shows otherwise.
 //
 // INVARIANTS
 // - Only an answer is remembered: a port that is closed, or silent, is tried again with the next request.
-// - What is remembered is bounded, the oldest is forgotten first, and one hand-shake of a kind is tried at a time.
+// - What is remembered is bounded, the oldest is forgotten first, and one is tried at a time for a kind.
 
-import { isIP } from "node:net";
-import { connect } from "node:tls";
+import { connect as connectSocket, isIP } from "node:net";
+import { Duplex } from "node:stream";
+import { connect as connectTls } from "node:tls";
 import type { TrafficLease } from "../microvms/lease.ts";
 import type { MicrovmRecord } from "../microvms/records.ts";
 
@@ -29,8 +30,8 @@ export interface UpstreamTls {
   doubt(place: Place): void;
 }
 
-/** From the connection to the end of the hand-shake. */
-const HANDSHAKE_MS = 2000;
+/** From the connection to the first byte of an answer. */
+const ANSWER_MS = 2000;
 const MAX_REMEMBERED = 4096;
 
 /** Knows of no port yet. */
@@ -40,7 +41,7 @@ export function createUpstreamTls(): UpstreamTls {
   const tried = new Map<string, true>();
   const trying = new Map<string, Promise<boolean>>();
   const ask = async (question: TlsQuestion): Promise<boolean> => {
-    const answer = await tryHandshake(question);
+    const answer = await tryHello(question);
     if (answer === "none") return false;
     remember(known, kindOf(question), answer === "tls");
     remember(tried, placeOf(question), true);
@@ -81,28 +82,35 @@ function remember<T>(map: Map<string, T>, key: string, value: T): void {
 }
 
 /** `none` for a port that is closed or silent. Does not reject. */
-function tryHandshake(question: TlsQuestion): Promise<"tls" | "plain" | "none"> {
-  const { lease, port, connectTimeoutMs } = question;
+async function tryHello({
+  lease,
+  port,
+  connectTimeoutMs,
+}: TlsQuestion): Promise<"tls" | "plain" | "none"> {
+  const hello = await clientHello();
   return new Promise((resolve) => {
-    const socket = connect({ host: lease.address, port, ...UNCHECKED });
-    let isConnected = false;
+    const socket = connectSocket({ host: lease.address, port, allowHalfOpen: true });
+    let answer: "tls" | "plain" | "none" = "none";
     let timer = setTimeout(() => socket.destroy(), connectTimeoutMs);
     const onGone = () => socket.destroy();
     lease.signal.addEventListener("abort", onGone, { once: true });
     if (lease.signal.aborted) onGone();
-    let answer: "tls" | "plain" | "none" = "none";
+    let isConnected = false;
+    const conclude = (spoken: "tls" | "plain") => {
+      if (answer === "none") answer = spoken;
+      socket.destroy();
+    };
     socket.once("connect", () => {
       isConnected = true;
       clearTimeout(timer);
-      timer = setTimeout(() => socket.destroy(), HANDSHAKE_MS);
+      timer = setTimeout(() => socket.destroy(), ANSWER_MS);
+      // With the end of the connection behind it: a server of HTTP that waits for a whole line need not wait for it.
+      socket.end(hello);
     });
-    socket.once("secureConnect", () => {
-      answer = "tls";
-      socket.destroy();
-    });
-    socket.on("error", (error) => {
-      // An alert is how a server of TLS says no.
-      if (isConnected && answer === "none") answer = isAlert(error) ? "tls" : "plain";
+    socket.once("data", ([type]: Buffer) => conclude(isTlsRecord(type) ? "tls" : "plain"));
+    socket.once("end", () => conclude("plain"));
+    socket.on("error", () => {
+      if (isConnected) conclude("plain");
     });
     socket.once("close", () => {
       clearTimeout(timer);
@@ -112,12 +120,30 @@ function tryHandshake(question: TlsQuestion): Promise<"tls" | "plain" | "none"> 
   });
 }
 
+/** What a client of TLS says first. */
+async function clientHello(): Promise<Buffer> {
+  const { promise, resolve } = Promise.withResolvers<Buffer>();
+  const wire = new Duplex({
+    read: () => undefined,
+    write(chunk: Buffer, _encoding, done) {
+      resolve(chunk);
+      done();
+    },
+  });
+  const client = connectTls({ socket: wire, ...UNCHECKED });
+  client.on("error", () => undefined);
+  const hello = await promise;
+  client.destroy();
+  return hello;
+}
+
+/** Whether this begins a record with an alert or a hand-shake (RFC 8446, 5.1); no text begins so. */
+function isTlsRecord(type: number | undefined): boolean {
+  return type === 0x15 || type === 0x16;
+}
+
 /** The way to the microVM is the host's own, and its application has no name that an authority could vouch for. */
 export const UNCHECKED = { rejectUnauthorized: false } as const;
-
-function isAlert(error: Error): boolean {
-  return "code" in error && typeof error.code === "string" && /_ALERT_/.test(error.code);
-}
 
 /** What an application is told that it is asked for: the host without its port; nothing when that is an address. */
 export function serverNameOf(authority: string | undefined): string {
