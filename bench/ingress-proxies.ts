@@ -55,7 +55,9 @@ export async function startProxies(
   const run = (core: number, command: readonly string[]) => startPinned(stack, core, command);
   await makeDownloads(options);
   const entry = path.join(REPOSITORY, "bench/ingress-process.ts");
-  const node = [process.execPath, "--disable-warning=ExperimentalWarning"];
+  // As `bin/torpor` starts Node.
+  const flags = ["--max-semi-space-size=64", "--disable-warning=ExperimentalWarning"];
+  const node = [process.execPath, ...flags];
   const ingress = run(cores.proxy, [...node, entry, workDir]);
   const facts = await readFacts(ingress);
   const [upstreamPort = 0, direct = 0, nginxPort = 0, haproxyPort = 0] = await freePorts();
