@@ -34,6 +34,7 @@ export async function forward(exchange: Exchange, target: Target): Promise<Refus
     answer = await call(exchange, target);
   } catch (error) {
     if (exchange.signal.aborted || !isServiceError(error, "GUEST_UNREACHABLE")) throw error;
+    if (exchange.traffic.received > target.maxBodyBytes) return REFUSALS.bodyTooLarge;
     return target.lease.signal.aborted ? REFUSALS.microvmConnectFailed : REFUSALS.appConnectFailed;
   }
   const timing = serverTiming(exchange, target, performance.now() - startedAt);

@@ -29,6 +29,7 @@ export const REFUSALS = {
   tokenFailed: refusal(403, "Token authentication failed", "UNAUTHORIZED"),
   portDenied: refusal(403, "Access to port denied", "UNAUTHORIZED"),
   badRequest: refusal(400, "Bad request", null),
+  bodyTooLarge: refusal(413, "Request body too large", null),
   headerTooLarge: refusal(431, "Request header too large", null),
   protocolUnknown: refusal(501, "Protocol not supported", null),
   appConnectFailed: refusal(502, "", "APP_CONNECT_FAILED"),

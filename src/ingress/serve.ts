@@ -48,6 +48,8 @@ export interface ExchangeFact {
 
 export interface ServeOptions extends AdmissionRules {
   readonly connectTimeoutMs: number;
+  /** Largest body of a request; Infinity for any size. */
+  readonly maxBodyBytes: number;
   /** Whether every exchange is logged at `info` instead of `debug`. */
   readonly hasAccessLog: boolean;
   /** Absent where no proxies are named: what clients say of their origin then passes as it is. */
@@ -110,6 +112,10 @@ async function answer(
   );
   if (admission.kind === "refused") return admission;
   account.admission = admission;
+  const { maxBodyBytes, connectTimeoutMs } = options;
+  const { framing } = exchange;
+  if (framing.kind === "length" && Number(framing.bytes) > maxBodyBytes)
+    return REFUSALS.bodyTooLarge;
   const counted = await deps.limiter.count(admission.record, exchange.connection);
   if (counted.kind === "refused") return counted;
   const { microvmId } = admission.record;
@@ -129,9 +135,9 @@ async function answer(
   }
   using lease = opened;
   account.waitedMs = lease.waitedMs;
-  const { connectTimeoutMs } = options;
   const { pace } = counted;
-  return await reach(deps, exchange, { admission, lease, subprotocols, connectTimeoutMs, pace });
+  const limits = { connectTimeoutMs, maxBodyBytes, pace };
+  return await reach(deps, exchange, { admission, lease, subprotocols, ...limits });
 }
 
 interface Reach extends Omit<Target, "port" | "isTls"> {
@@ -146,7 +152,7 @@ async function reach(
   const { lease, connectTimeoutMs } = way;
   const isTls = await upstreamTls.isSpoken({ record, port, lease, connectTimeoutMs });
   const refused = await forward(exchange, { ...way, port, isTls });
-  if (refused !== undefined) upstreamTls.forget({ record, port });
+  if (refused === REFUSALS.appConnectFailed) upstreamTls.forget({ record, port });
   else if (exchange.response.status === 400 && !isTls) upstreamTls.doubt({ record, port });
   return refused;
 }

@@ -36,6 +36,8 @@ export interface IngressOptions {
   readonly proxyProtocolFrom?: readonly string[];
   /** Proxies whose word about their client counts, in CIDR notation; what clients say passes as it is unless given. */
   readonly forwardedFrom?: readonly string[];
+  /** Largest body of a request, in bytes; any size unless given. */
+  readonly maxBodyBytes?: number;
   /** How long a connect to the application may take. */
   readonly connectTimeoutMs?: number;
   /** How long a client may take to send a request's header. */
@@ -80,6 +82,7 @@ export async function createIngress(given: IngressDeps, options: IngressOptions)
     refusedPorts: new Set(options.guestPortsRefused ?? [AGENT_PORT]),
     domains: [...new Set(["localhost", ...(options.domain === undefined ? [] : [options.domain])])],
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+    maxBodyBytes: options.maxBodyBytes ?? Number.POSITIVE_INFINITY,
     hasAccessLog: options.hasAccessLog ?? false,
     ...(options.forwardedFrom && {
       forwarded: { isProxy: addressesIn(options.forwardedFrom) },

@@ -4,9 +4,10 @@ import { type ClientRequest, type IncomingMessage, request as httpRequest } from
 import { hasErrorCode } from "../errors.ts";
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
 import { type Framing, requestHeaders, trailerFields } from "./headers.ts";
-import { type Pace, type Passage, pipeAt } from "./pace.ts";
+import { type Passage, pipeAt } from "./pace.ts";
 import type { Subprotocols } from "./subprotocols.ts";
 import {
+  countBody,
   cutWith,
   type Target,
   unreachable,
@@ -45,7 +46,7 @@ export function sendHttp1(
     outgoing.once("close", stop);
   }
   relayInformation(exchange, outgoing);
-  const passage = sendBody(exchange, outgoing, target.pace);
+  const passage = sendBody(exchange, outgoing, target);
   return new Promise((resolve, reject) => {
     let isSettled = false;
     const settle = (answer: UpstreamAnswer) => {
@@ -162,15 +163,15 @@ export function relayInformation(exchange: Exchange, outgoing: ClientRequest): v
 function sendBody(
   exchange: Exchange,
   outgoing: ClientRequest,
-  pace: Pace | undefined,
+  target: Target,
 ): Passage | undefined {
   const { body, framing, traffic } = exchange;
   if (framing.kind === "none") {
     outgoing.end();
     return undefined;
   }
-  body.on("data", (chunk: Buffer) => (traffic.received += chunk.length));
-  const passage = pipeAt(pace, body, outgoing);
+  countBody(exchange, target, () => outgoing.destroy(new Error("Request was cut")));
+  const passage = pipeAt(target.pace, body, outgoing);
   passage.last.once("end", () => {
     const trailers = exchange.trailers();
     // What a client gave up midway must not reach the application as a whole.

@@ -4,8 +4,9 @@ import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "nod
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
 import { requestHeaders, trailerFields } from "./headers.ts";
 import { trailersOf, writableFields } from "./http2-fields.ts";
-import { type Pace, pipeAt } from "./pace.ts";
+import { pipeAt } from "./pace.ts";
 import {
+  countBody,
   cutWith,
   isReplayable,
   type Target,
@@ -45,7 +46,7 @@ export function sendHttp2(
     stream.once("close", stop);
   }
   relayInformation(exchange, stream);
-  if (!isBodiless) sendBody(exchange, stream, target.pace);
+  if (!isBodiless) sendBody(exchange, stream, target);
   return new Promise((resolve, reject) => {
     let cause: Error | undefined;
     stream.once("response", (headers, flags, raw) =>
@@ -109,8 +110,8 @@ function relayInformation({ response, expectsContinue }: Exchange, stream: Clien
   });
 }
 
-function sendBody(exchange: Exchange, stream: ClientHttp2Stream, pace: Pace | undefined): void {
-  const { body, traffic } = exchange;
+function sendBody(exchange: Exchange, stream: ClientHttp2Stream, target: Target): void {
+  const { body } = exchange;
   stream.once("wantTrailers", () => {
     const trailers: Record<string, string[]> = {};
     for (const [name, value] of trailerFields(exchange.trailers() ?? [])) {
@@ -118,8 +119,8 @@ function sendBody(exchange: Exchange, stream: ClientHttp2Stream, pace: Pace | un
     }
     stream.sendTrailers(trailers);
   });
-  body.on("data", (chunk: Buffer) => (traffic.received += chunk.length));
-  pipeAt(pace, body, stream).last.once("end", () => {
+  countBody(exchange, target, () => stream.close(constants.NGHTTP2_CANCEL));
+  pipeAt(target.pace, body, stream).last.once("end", () => {
     if (exchange.trailers() === undefined) stream.close(constants.NGHTTP2_CANCEL);
     else stream.end();
   });

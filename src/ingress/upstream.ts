@@ -17,6 +17,8 @@ export interface Target {
   readonly connectTimeoutMs: number;
   /** How fast bodies may go; any speed where there is none. */
   readonly pace: Pace | undefined;
+  /** Largest body of a request; Infinity for any size. */
+  readonly maxBodyBytes: number;
 }
 
 export type UpstreamAnswer = UpstreamResponse | UpstreamUpgrade;
@@ -62,6 +64,18 @@ export function unreachable(port: number, wasReused: boolean, cause?: Error): Se
   return new ServiceError("GUEST_UNREACHABLE", `Cannot reach application port ${port}`, {
     cause,
     details: { wasReused },
+  });
+}
+
+/** Counts the request's body as it comes, and calls `cut` when it is too large. */
+export function countBody(
+  { body, traffic }: Exchange,
+  { maxBodyBytes }: Target,
+  cut: () => void,
+): void {
+  body.on("data", (chunk: Buffer) => {
+    traffic.received += chunk.length;
+    if (traffic.received > maxBodyBytes) cut();
   });
 }
 

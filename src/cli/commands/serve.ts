@@ -158,6 +158,7 @@ async function startService(
       },
       {
         ...{ listen: config.ingressListen, domain: config.ingress.domain },
+        ...bodyLimit(config),
         hasAccessLog: config.ingress.accessLog !== false,
         ...ingressPeers(config),
       },
@@ -226,6 +227,10 @@ async function openAccessLog(
 }
 
 /** Who may say where a connection or a request came from. */
+function bodyLimit({ ingress: { maxBodyMiB } }: Config) {
+  return maxBodyMiB === undefined ? {} : { maxBodyBytes: maxBodyMiB * 1024 * 1024 };
+}
+
 function ingressPeers({ ingress: { proxyProtocolFrom, forwardedFrom } }: Config) {
   return {
     ...(proxyProtocolFrom && { proxyProtocolFrom }),

@@ -126,6 +126,57 @@ test("a bad token learns nothing of limits and takes nothing of them", async () 
   assert.equal((await fetchOnce(harness, { headers: bad })).status, 403);
 });
 
+test("a body that says it is too large gets 413 and wakes nothing", async () => {
+  await using harness = await startHarness({ maxBodyBytes: 1000 });
+  const post = async (bytes: number) =>
+    fetchOnce(harness, {
+      ...{ method: "POST", headers: await harness.credentials(), body: "x".repeat(bytes) },
+    });
+  const refused = await post(1001);
+  assert.deepEqual([refused.status, refused.body], [413, "Request body too large"]);
+  assert.equal(harness.traffic.leases.length, 0);
+  assert.equal((await post(1000)).status, 200);
+});
+
+test("a body that proves too large is cut for the application and gets 413", async () => {
+  let [begun, ended] = [0, 0];
+  await using harness = await startHarness({
+    maxBodyBytes: 1000,
+    app: (request, response) => {
+      begun += 1;
+      request.resume().once("end", () => (ended += 1));
+      request.once("end", () => response.end("whole"));
+    },
+  });
+  const credentials = await harness.credentials();
+  const chunked = async (bytes: number) => {
+    const headers = { ...credentials, "transfer-encoding": "chunked" };
+    return fetchOnce(harness, { method: "POST", headers, body: "x".repeat(bytes) });
+  };
+  const session = connectHttp2(`https://${ENDPOINT_HOST}:${harness.ingress.address.port}`, {
+    ...{ ca: harness.caCertificate, host: "127.0.0.1", servername: ENDPOINT_HOST },
+  });
+  const overHttp2 = async (bytes: number, bytesBefore = 0) => {
+    const stream = session.request({ ":method": "POST", ":path": "/", ...credentials });
+    stream.on("error", () => undefined);
+    const begunBefore = begun;
+    if (bytesBefore > 0) stream.write("x".repeat(bytesBefore));
+    if (bytesBefore > 0) await until(() => begun > begunBefore, "the application is asked");
+    stream.end("x".repeat(bytes));
+    const [headers] = (await once(stream, "response")) as [Record<string, unknown>];
+    stream.resume();
+    return headers[":status"];
+  };
+  assert.equal((await chunked(1001)).status, 413);
+  assert.equal((await chunked(1000)).body, "whole");
+  assert.equal(await overHttp2(1001), 413);
+  assert.equal(await overHttp2(1000), 200);
+  assert.equal(await overHttp2(501, 500), 413);
+  assert.equal(await overHttp2(500, 500), 200);
+  assert.equal(ended, 3);
+  session.destroy();
+});
+
 test("bodies go whole, both ways together no faster than the rate", async () => {
   const body = randomBytes(3_000_000).toString("hex");
   await using harness = await startLimited(
