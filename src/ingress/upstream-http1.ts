@@ -11,6 +11,7 @@ import {
   unreachable,
   type UpstreamAnswer,
   type UpstreamResponse,
+  whenBodyEnds,
 } from "./upstream.ts";
 
 const USUALLY_BODILESS = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"]);
@@ -163,7 +164,7 @@ function sendBody(exchange: Exchange, outgoing: ClientRequest): void {
     return;
   }
   body.on("data", (chunk: Buffer) => (traffic.received += chunk.length));
-  body.once("end", () => {
+  whenBodyEnds(exchange, () => {
     const trailers = exchange.trailers();
     // What a client gave up midway must not reach the application as a whole.
     if (trailers === undefined) return void outgoing.destroy(new Error("Request was cut"));

@@ -11,6 +11,7 @@ import {
   unreachable,
   type UpstreamAnswer,
   type UpstreamResponse,
+  whenBodyEnds,
 } from "./upstream.ts";
 
 /** Say how the message is carried; the pseudo-header fields and frames of HTTP/2 say it otherwise. */
@@ -116,7 +117,7 @@ function sendBody(exchange: Exchange, stream: ClientHttp2Stream): void {
     stream.sendTrailers(trailers);
   });
   body.on("data", (chunk: Buffer) => (traffic.received += chunk.length));
-  body.once("end", () => {
+  whenBodyEnds(exchange, () => {
     if (exchange.trailers() === undefined) stream.close(constants.NGHTTP2_CANCEL);
     else stream.end();
   });

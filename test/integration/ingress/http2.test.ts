@@ -177,6 +177,27 @@ test("a large body streams both ways over HTTP/2", async () => {
   assert.ok(body.equals(await buffer(stream)));
 });
 
+test("a body that ends without a byte has ended for the application, over either version", async () => {
+  await using app = await startH2cApp((stream) => {
+    stream.once("end", () => stream.respond({ ":status": 204 }, { endStream: true }));
+    stream.resume();
+  });
+  await using harness = await startHarness({
+    app: (request, response) => {
+      request.once("end", () => response.writeHead(204).end());
+      request.resume();
+    },
+  });
+  await using session = await openSession(harness);
+  for (const fields of [{}, await toH2c(harness, app.port)]) {
+    const stream = await call(harness, session, { ":method": "POST", ...fields });
+    // Its end is a frame of its own: the header has not said that there is no body.
+    stream.end();
+    assert.equal((await headersOf(stream))[":status"], 204);
+    stream.close();
+  }
+});
+
 test("a client stream that does not read holds the application back", async () => {
   let written = 0;
   await using harness = await startHarness({
