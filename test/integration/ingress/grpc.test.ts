@@ -3,10 +3,17 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { after, before, describe, it } from "node:test";
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { goTool } from "../../support/go-tools.ts";
-import { type GrpcApp, grpcMetadata, startGrpcApp } from "./grpc-peers.ts";
+import { ServiceError } from "../../../src/errors.ts";
+import {
+  type CallResult,
+  type GrpcApp,
+  grpcMetadata,
+  startGrpcApp,
+  startGrpcClient,
+} from "./grpc-peers.ts";
 import { ENDPOINT_HOST, type Harness, startHarness } from "./harness.ts";
 
 const run = promisify(execFile);
@@ -81,5 +88,105 @@ describe("gRPC's interoperability client", { timeout: 10 * TIMEOUT_MS }, () => {
   it("complains of an ingress that refuses it", async () => {
     const { "x-aws-proxy-auth": _, ...fields } = await metadataFor(harness, app.port);
     assert.match(await complaint("empty_unary", throughIngress(fields)), /PermissionDenied/);
+  });
+});
+
+describe("a gRPC client", { timeout: 10 * TIMEOUT_MS }, () => {
+  let harness: Harness;
+  let app: GrpcApp;
+
+  beforeEach(async () => {
+    app = await startGrpcApp();
+    harness = await startHarness();
+  });
+
+  afterEach(async () => {
+    await harness[Symbol.asyncDispose]();
+    await app[Symbol.asyncDispose]();
+  });
+
+  /** A client whose calls have these fields beside, or instead of, what leads to the application. */
+  async function startClient(changes: Readonly<Record<string, string>> = {}) {
+    return startGrpcClient(harness, { ...(await metadataFor(harness, app.port)), ...changes });
+  }
+
+  async function codeOf(result: Promise<CallResult>): Promise<string> {
+    return (await result).code;
+  }
+
+  const REFUSED: readonly [string, string, Readonly<Record<string, string>>][] = [
+    ["a token that is none", "PermissionDenied", { "x-aws-proxy-auth": "none" }],
+    ["a port that is none", "Internal", { "x-aws-proxy-port": "http" }],
+    ["a port where nothing listens", "Unavailable", { "x-aws-proxy-port": "1" }],
+    // The application gets HTTP/1.1, which it does not speak.
+    ["no wish for HTTP/2", "Unavailable", { "x-aws-proxy-force-h2": "false" }],
+  ];
+  for (const [what, code, changes] of REFUSED)
+    it(`is told ${code} for ${what}`, async () => {
+      await using client = await startClient(changes);
+      assert.equal(await codeOf(client.ask("unary 1")), code);
+      assert.equal(await codeOf(client.ask("open")), code);
+    });
+
+  it("is told Unavailable for a microVM that is gone", async () => {
+    harness.traffic.beforeOpen = () => Promise.reject(new ServiceError("NOT_FOUND", "Gone"));
+    await using client = await startClient();
+    assert.equal(await codeOf(client.ask("unary 1")), "Unavailable");
+  });
+
+  it("ends its call with an application that stops, and later calls reach the next one", async () => {
+    await using client = await startClient();
+    assert.equal(await codeOf(client.ask("open")), "OK");
+    const stopped = app.stop();
+    // The call in progress keeps the application alive; its listener goes first.
+    let code = "OK";
+    while (code === "OK") code = await codeOf(client.ask("unary 1"));
+    assert.equal(code, "Unavailable");
+    assert.equal(await codeOf(client.ask("exchange 3 10")), "OK");
+    assert.equal(await codeOf(client.ask("finish")), "OK");
+    await stopped;
+    app = await startGrpcApp("-port", String(app.port));
+    assert.equal(await codeOf(client.ask("unary 1")), "OK");
+  });
+
+  it("cancels its call at the application", async () => {
+    await using client = await startClient();
+    assert.equal(await codeOf(client.ask("open")), "OK");
+    assert.equal(await codeOf(client.ask("cancel")), "Canceled");
+    const ended = await app.event(({ event }) => event === "ended");
+    assert.equal(ended.context, "context canceled");
+  });
+
+  it("gives up its call at the application when the deadline passes", async () => {
+    await using client = await startClient();
+    assert.equal(await codeOf(client.ask("open 500")), "OK");
+    assert.equal(await codeOf(client.ask("wait")), "DeadlineExceeded");
+    const begun = await app.event(({ event }) => event === "begun");
+    assert.equal(begun.hasDeadline, true);
+    const ended = await app.event(({ event }) => event === "ended");
+    // By its own clock or by the client's word, whichever comes first.
+    assert.match(ended.context ?? "", /^context (?:deadline exceeded|canceled)$/);
+  });
+
+  it("sends and receives large messages", async () => {
+    await using client = await startClient();
+    assert.equal(await codeOf(client.ask(`unary ${4 << 20}`)), "OK");
+    assert.equal(await codeOf(client.ask("open")), "OK");
+    assert.equal(await codeOf(client.ask(`exchange 4 ${4 << 20}`)), "OK");
+    assert.equal(await codeOf(client.ask("finish")), "OK");
+  });
+
+  it("may measure with a PING in each of many round trips", async () => {
+    await using client = await startClient();
+    assert.equal(await codeOf(client.ask("open")), "OK");
+    assert.equal(await codeOf(client.ask("exchange 20000 1")), "OK");
+  });
+
+  it("makes a thousand calls at once, as many side by side as the ingress lets it", async () => {
+    await using client = await startClient();
+    assert.equal(await codeOf(client.ask("streams 1000 128")), "OK");
+    const begun = app.events.filter(({ event }) => event === "begun");
+    assert.equal(begun.length, 1000);
+    assert.equal(Math.max(...begun.map(({ atOnce = 0 }) => atOnce)), 128);
   });
 });
