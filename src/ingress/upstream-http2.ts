@@ -1,6 +1,11 @@
 // Sends an exchange's request to the application over HTTP/2 without TLS and with prior knowledge (RFC 9113, 3.3).
 
-import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
+import {
+  type ClientHttp2Stream,
+  constants,
+  type Http2Session,
+  type IncomingHttpHeaders,
+} from "node:http2";
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
 import { requestHeaders, trailerFields } from "./headers.ts";
 import { trailersOf, writableFields } from "./http2-fields.ts";
@@ -79,6 +84,7 @@ function responseOf(
   flags: number,
   raw: readonly string[],
 ): UpstreamResponse {
+  const { session } = stream;
   const fields = raw.filter((_text, index) => raw[index - (index % 2)]?.startsWith(":") !== true);
   return {
     kind: "response",
@@ -88,12 +94,17 @@ function responseOf(
     isEmpty: (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0,
     body: stream,
     trailers: trailersOf(stream),
-    cutCode: () => stream.rstCode,
+    // Where the connection went, node:http2 made the code up.
+    cutCode: () => (isConnected(session) ? stream.rstCode : undefined),
     release() {
       if (!stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL);
     },
     cut: () => stream.close(constants.NGHTTP2_CANCEL),
   };
+}
+
+function isConnected(session: Http2Session | undefined): boolean {
+  return session?.destroyed === false && !session.socket.destroyed;
 }
 
 function relayInformation({ response, expectsContinue }: Exchange, stream: ClientHttp2Stream) {

@@ -134,6 +134,26 @@ describe("a gRPC client", { timeout: 10 * TIMEOUT_MS }, () => {
     assert.equal(await codeOf(client.ask("unary 1")), "Unavailable");
   });
 
+  it("is told Unavailable when the microVM goes midway, and later calls go on", async () => {
+    await using client = await startClient();
+    assert.equal(await codeOf(client.ask("open")), "OK");
+    harness.traffic.vmm.abort();
+    assert.equal(await codeOf(client.ask("wait")), "Unavailable");
+    harness.traffic.vmm = new AbortController();
+    assert.equal(await codeOf(client.ask("unary 1")), "OK");
+  });
+
+  it("is told Unavailable when the application dies midway, and later calls reach the next one", async () => {
+    await using client = await startClient();
+    assert.equal(await codeOf(client.ask("open")), "OK");
+    await app.kill();
+    assert.equal(await codeOf(client.ask("wait")), "Unavailable");
+    assert.equal(await codeOf(client.ask("unary 1")), "Unavailable");
+    app = await startGrpcApp("-port", String(app.port));
+    assert.equal(await codeOf(client.ask("unary 1")), "OK");
+    assert.equal(harness.ingress.countConnections(), 1);
+  });
+
   it("ends its call with an application that stops, and later calls reach the next one", async () => {
     await using client = await startClient();
     assert.equal(await codeOf(client.ask("open")), "OK");
