@@ -57,7 +57,9 @@ export class Http2Connection {
   /** PING and SETTINGS. */
   readonly #control = new Allowance(1000, 100);
   readonly #exchanges = new Set<Exchange>();
-  /** Body bytes of the exchanges in progress, at the last PING. */
+  /** Body bytes of the exchanges that are over. */
+  #carried = 0;
+  /** Body bytes of all exchanges, at the last PING. */
   #carriedAtPing = 0;
 
   readonly #clientAddress: string | undefined;
@@ -123,12 +125,13 @@ export class Http2Connection {
     void this.#carry(exchange).finally(() => {
       isCarried = true;
       this.#exchanges.delete(exchange);
+      this.#carried += exchange.traffic.received + exchange.traffic.sent;
     });
   }
 
   /** A gRPC client measures with a PING in each round trip that brings data, thousands in a second: those come free. */
   #takePing(): void {
-    let carried = 0;
+    let carried = this.#carried;
     for (const { traffic } of this.#exchanges) carried += traffic.received + traffic.sent;
     const hasCarried = carried !== this.#carriedAtPing;
     this.#carriedAtPing = carried;

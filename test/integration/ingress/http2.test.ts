@@ -258,6 +258,17 @@ test("an application that breaks off resets the stream and not the session", asy
   assert.equal(await text(await call(harness, session)), "fine");
 });
 
+test("a client may measure with a PING after each of many answers", async () => {
+  await using harness = await startHarness();
+  await using session = await openSession(harness);
+  for (let index = 0; index < 1500; index += 1) {
+    assert.equal(await text(await call(harness, session)), "hello");
+    await new Promise<void>((resolve, reject) => {
+      session.ping((error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+});
+
 test("a gRPC call in both directions has its messages, metadata and trailers over h2c", async () => {
   await using app = await startH2cApp((stream, headers) => {
     assert.equal(headers["grpc-timeout"], "5S");
