@@ -23,7 +23,7 @@ import {
 const NOT_IN_HTTP2 = new Set(["host", "transfer-encoding"]);
 
 /** Sends the request; resolves when the application's header is there. Rejects GUEST_UNREACHABLE. */
-export function sendHttp2(
+export async function sendHttp2(
   exchange: Exchange,
   target: Target,
   mayReuse: boolean,
@@ -31,6 +31,8 @@ export function sendHttp2(
   const { sessions } = exchange.upstreams;
   // Calls are not replayable as a rule and come by the thousand: they share a session, too.
   const mayShare = mayReuse || !isReplayable(exchange);
+  const mayOpen = !mayShare || sessions.mayOpen(target, exchange.signal);
+  if (mayOpen !== true && !(await mayOpen)) throw unreachable(target.port, false);
   const wasReused = mayShare && sessions.has(target);
   const isBodiless = exchange.framing.kind === "none";
   const options = { endStream: isBodiless, waitForTrailers: !isBodiless };
@@ -41,7 +43,7 @@ export function sendHttp2(
   } catch (error) {
     if (!(error instanceof Error) || error instanceof TypeError) throw error;
     // The session ended in this very moment.
-    return Promise.reject(unreachable(target.port, wasReused, error));
+    throw unreachable(target.port, wasReused, error);
   }
   for (const signal of [exchange.signal, target.lease.signal]) {
     const stop = cutWith(signal, () => stream.close(constants.NGHTTP2_CANCEL));

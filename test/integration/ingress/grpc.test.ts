@@ -202,6 +202,13 @@ describe("a gRPC client", { timeout: 10 * TIMEOUT_MS }, () => {
     assert.equal(await codeOf(client.ask("exchange 20000 1")), "OK");
   });
 
+  it("waits its turn with an application that takes fewer calls at once than the ingress", async () => {
+    await using modest = await startGrpcApp("-streams", "10");
+    await using client = await startClient({ "x-aws-proxy-port": String(modest.port) });
+    assert.equal(await codeOf(client.ask("streams 500 10")), "OK");
+    assert.equal(Math.max(...modest.events.map(({ atOnce = 0 }) => atOnce)), 10);
+  });
+
   it("makes a thousand calls at once, as many side by side as the ingress lets it", async () => {
     await using client = await startClient();
     assert.equal(await codeOf(client.ask("streams 1000 128")), "OK");
