@@ -148,7 +148,8 @@ function openSession({ lease, port, connectTimeoutMs }: SessionTarget): ClientHt
   const timer = setTimeout(() => session.destroy(), connectTimeoutMs);
   session.once("connect", () => {
     clearTimeout(timer);
-    session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+    // Told of a moment later, when the client or the VMM may be gone.
+    if (!session.destroyed) session.setLocalWindowSize(SESSION_WINDOW_BYTES);
   });
   session.once("close", () => clearTimeout(timer));
   // Followed by the close of the session and of its streams, which is what counts.

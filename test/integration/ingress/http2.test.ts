@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import {
@@ -363,6 +364,27 @@ test("a VMM that goes away cuts the calls over h2c", async () => {
   stream.resume();
   await closed(stream);
   assert.notEqual(stream.rstCode, constants.NGHTTP2_NO_ERROR);
+});
+
+test("a VMM that goes away in the moment of the connect takes nothing with it", async () => {
+  await using app = await startH2cApp((stream) => stream.respond({}, { endStream: true }));
+  await using harness = await startHarness();
+  await using session = await openSession(harness);
+  const fields = await toH2c(harness, app.port);
+  const abortOnConnect = (message: unknown) => {
+    const { socket } = message as { readonly socket: Socket };
+    // After what the session does by itself when it is connected, and before it has told of that.
+    queueMicrotask(() => socket.once("connect", () => harness.traffic.vmm.abort()));
+  };
+  subscribe("net.client.socket", abortOnConnect);
+  const stream = await call(harness, session, fields);
+  const headers = await headersOf(stream).finally(() =>
+    unsubscribe("net.client.socket", abortOnConnect),
+  );
+  assert.equal(headers[":status"], 502);
+  assert.equal(headers["x-aws-proxy-error"], "MICROVM_CONNECT_FAILED");
+  harness.traffic.vmm = new AbortController();
+  assert.equal((await headersOf(await call(harness, session, fields)))[":status"], 200);
 });
 
 /** Accepts upgrades as a WebSocket server does and echoes what follows. */
