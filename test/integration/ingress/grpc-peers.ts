@@ -34,11 +34,11 @@ export interface GrpcApp extends AsyncDisposable {
 export async function startGrpcApp(...flags: string[]): Promise<GrpcApp> {
   const peer = await startPeer<AppEvent>(["serve", ...flags]);
   const event: GrpcApp["event"] = async (isWanted) => {
-    const signal = AbortSignal.timeout(EVENT_TIMEOUT_MS);
-    const later = on(peer.told, "line", { signal });
     const found = peer.lines.find(isWanted);
     if (found !== undefined) return found;
-    for await (const [line] of later as AsyncIterable<[AppEvent]>) if (isWanted(line)) return line;
+    const signal = AbortSignal.timeout(EVENT_TIMEOUT_MS);
+    const later = on(peer.told, "line", { signal }) as AsyncIterable<[AppEvent]>;
+    for await (const [line] of later) if (isWanted(line)) return line;
     throw new Error("The application has ended");
   };
   const { port = 0 } = await event(({ event }) => event === "listening");
@@ -66,16 +66,15 @@ export interface GrpcClient extends AsyncDisposable {
   ask(order: string): Promise<CallResult>;
 }
 
-/** A client of the ingress with one connection; `fields` are the metadata of each call, `flags` those of `call`. */
+/** A client of the ingress with one connection; `fields` are the metadata of each call. */
 export async function startGrpcClient(
   harness: Harness,
   fields: Readonly<Record<string, string>>,
-  ...flags: string[]
 ): Promise<GrpcClient> {
   const { host, port } = harness.ingress.address;
   const peer = await startPeer<CallResult>([
     ...["call", "-address", `${host}:${port}`, "-ca", harness.caFile, "-name", ENDPOINT_HOST],
-    ...["-metadata", grpcMetadata(fields), ...flags],
+    ...["-metadata", grpcMetadata(fields)],
   ]);
   return {
     async ask(order) {

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/interop"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
@@ -41,7 +40,6 @@ func call(args []string) {
 	ca := flags.String("ca", "", "file of the authority's certificate")
 	name := flags.String("name", "", "the server's name")
 	pairs := flags.String("metadata", "", "of every call, as name:value;name:value")
-	keepAlive := flags.Duration("keepalive", 0, "how often a silent connection is pinged; 0 for never")
 	_ = flags.Parse(args)
 
 	creds, err := credentials.NewClientTLSFromFile(*ca, *name)
@@ -52,7 +50,6 @@ func call(args []string) {
 	connection, err := grpc.NewClient(*address,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: *keepAlive, Timeout: time.Second}),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, request, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 			return invoke(metadata.AppendToOutgoingContext(ctx, added...), method, request, reply, cc, options...)
 		}),

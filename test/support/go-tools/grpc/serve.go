@@ -6,12 +6,10 @@ import (
 	"log"
 	"net"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/interop"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/keepalive"
 )
 
 const maxMessageBytes = 16 << 20
@@ -34,7 +32,6 @@ func serve(args []string) {
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
 	port := flags.String("port", "0", "where to listen")
 	streams := flags.Uint("streams", 0, "calls of one connection at once; 0 for any number")
-	age := flags.Duration("age", 0, "after how long a connection is told to go; 0 for never")
 	_ = flags.Parse(args)
 
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", *port))
@@ -43,7 +40,6 @@ func serve(args []string) {
 	}
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessageBytes),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: *age, MaxConnectionAgeGrace: time.Minute}),
 		grpc.UnaryInterceptor(func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 			defer watch(ctx, info.FullMethod)()
 			return handle(ctx, request)
