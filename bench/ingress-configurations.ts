@@ -8,6 +8,8 @@ export interface Addresses {
   readonly direct: number;
   /** Takes uploads. */
   readonly sink: number;
+  /** Echoes WebSocket messages. */
+  readonly echo: number;
   readonly nginx: number;
   readonly haproxy: number;
 }
@@ -27,7 +29,10 @@ export function upstreamConfiguration(workDir: string, { upstream, direct }: Add
 }
 
 /** nginx as the proxy. */
-export function nginxConfiguration(workDir: string, { upstream, sink, nginx: port }: Addresses) {
+export function nginxConfiguration(
+  workDir: string,
+  { upstream, sink, echo, nginx: port }: Addresses,
+) {
   return nginx(
     workDir,
     "nginx",
@@ -39,12 +44,19 @@ export function nginxConfiguration(workDir: string, { upstream, sink, nginx: por
     proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
     location / { proxy_pass http://app; }
     location /sink { proxy_pass http://sink; }
+    location /echo {
+      proxy_set_header Connection "Upgrade"; proxy_set_header Upgrade $http_upgrade;
+      proxy_pass http://127.0.0.1:${echo};
+    }
   }`,
   );
 }
 
 /** HAProxy as the proxy; `haproxy.pem` in the directory is its certificate with the key. */
-export function haproxyConfiguration(workDir: string, { upstream, sink, haproxy }: Addresses) {
+export function haproxyConfiguration(
+  workDir: string,
+  { upstream, sink, echo, haproxy }: Addresses,
+) {
   return `global
   nbthread 1
 defaults
@@ -52,15 +64,19 @@ defaults
   timeout connect 5s
   timeout client 60s
   timeout server 60s
+  timeout tunnel 60s
   http-reuse always
 frontend tls
   bind 127.0.0.1:${haproxy} ssl crt ${workDir}/haproxy.pem alpn h2,http/1.1
   use_backend sink if { path /sink }
+  use_backend echo if { path /echo }
   default_backend app
 backend app
   server app 127.0.0.1:${upstream}
 backend sink
   server sink 127.0.0.1:${sink}
+backend echo
+  server echo 127.0.0.1:${echo}
 `;
 }
 

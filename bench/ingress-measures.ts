@@ -21,6 +21,9 @@ export type Figure = "rate" | "cpu" | "p50" | "p99";
 export const BODY_MIB = 256;
 export const SMALL_BODY_MIB = 16;
 
+/** WebSockets, each with one message on its way. */
+export const MESSAGE_CONNECTIONS = 32;
+
 const RATE_SHARE = 0.6;
 const SPEED_SHARE = 0.7;
 const ADDED_P50_MS = 0.5;
@@ -39,6 +42,7 @@ export function seriesOf(
 export function ingressMeasures(samples: Samples): Measure[] {
   return [
     ...LOADS.flatMap((load) => requestMeasures(samples, load)),
+    ...messageMeasures(samples),
     ...(["http/1.1", "h2"] as const).map((protocol) => addedLatency(samples, protocol)),
     ...(["download", "upload"] as const).flatMap((kind) => bodyMeasures(samples, kind)),
   ];
@@ -64,6 +68,26 @@ function requestMeasures(samples: Samples, load: Load): Measure[] {
     },
     { name: `${name}, p50`, unit: "ms", samples: of("ingress", "p50"), floor: of("nginx", "p50") },
     { name: `${name}, p99`, unit: "ms", samples: of("ingress", "p99"), floor: of("nginx", "p99") },
+  ];
+}
+
+function messageMeasures(samples: Samples): Measure[] {
+  const of = (proxy: Proxy["name"], what: "messages" | "message cpu") =>
+    samples.of(`${proxy} ${what}`);
+  const name = `WebSocket, ${MESSAGE_CONNECTIONS} conn.`;
+  return [
+    {
+      ...{ name, unit: "msg/s", expectation: atLeast(RATE_SHARE) },
+      ...{ samples: of("ingress", "messages"), floor: of("nginx", "messages") },
+    },
+    {
+      ...{ name: `${name}, HAProxy`, unit: "msg/s" },
+      ...{ samples: of("HAProxy", "messages"), floor: of("nginx", "messages") },
+    },
+    {
+      ...{ name: `${name}, CPU/message`, unit: "ms" },
+      ...{ samples: of("ingress", "message cpu"), floor: of("nginx", "message cpu") },
+    },
   ];
 }
 

@@ -23,6 +23,8 @@ export interface Proxy extends LoadTarget {
   readonly pid: number;
   /** For uploads, which another program than the upstream takes. */
   readonly sinkFields: readonly string[];
+  /** For WebSockets, which another one takes. */
+  readonly echoFields: readonly string[];
 }
 
 export interface Cores {
@@ -35,6 +37,7 @@ export interface ProxiesOptions {
   readonly workDir: string;
   readonly cores: Cores;
   readonly sinkPort: number;
+  readonly echoPort: number;
   /** Sizes of the files that the upstream serves by the name of their size. */
   readonly downloadsMiB: readonly number[];
 }
@@ -48,16 +51,18 @@ export async function startProxies(
   stack: AsyncDisposableStack,
   options: ProxiesOptions,
 ): Promise<readonly Proxy[]> {
-  const { workDir, cores, sinkPort } = options;
+  const { workDir, cores, sinkPort, echoPort } = options;
   const run = (core: number, command: readonly string[]) => startPinned(stack, core, command);
   await makeDownloads(options);
   const entry = path.join(REPOSITORY, "bench/ingress-process.ts");
-  const node = [process.execPath, "--disable-warning=ExperimentalWarning"];
+  // As `bin/torpor` starts Node.
+  const flags = ["--max-semi-space-size=64", "--disable-warning=ExperimentalWarning"];
+  const node = [process.execPath, ...flags];
   const ingress = run(cores.proxy, [...node, entry, workDir]);
   const facts = await readFacts(ingress);
   const [upstreamPort = 0, direct = 0, nginxPort = 0, haproxyPort = 0] = await freePorts();
   const addresses = {
-    ...{ upstream: upstreamPort, direct, sink: sinkPort },
+    ...{ upstream: upstreamPort, direct, sink: sinkPort, echo: echoPort },
     ...{ nginx: nginxPort, haproxy: haproxyPort },
   };
   await writeConfigurations(workDir, addresses);
@@ -71,7 +76,10 @@ export async function startProxies(
     `X-aws-proxy-port: ${port}`,
   ];
   const proxy = (name: Proxy["name"], { pid = 0 }: ChildProcess, port: number): Proxy => {
-    return { name, port, pid, fields: fieldsFor(upstreamPort), sinkFields: fieldsFor(sinkPort) };
+    return {
+      ...{ name, port, pid, fields: fieldsFor(upstreamPort) },
+      ...{ sinkFields: fieldsFor(sinkPort), echoFields: fieldsFor(echoPort) },
+    };
   };
   return [
     proxy("ingress", ingress, facts.port),

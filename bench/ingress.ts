@@ -11,11 +11,13 @@ import {
   type Figure,
   ingressMeasures,
   LOADS,
+  MESSAGE_CONNECTIONS,
   SMALL_BODY_MIB,
   seriesOf,
 } from "./ingress-measures.ts";
 import { type Cores, type Proxy, startProxies } from "./ingress-proxies.ts";
 import { startSink } from "./ingress-sink.ts";
+import { loadMessages, startEcho } from "./ingress-websockets.ts";
 import { ensureBenchPackages } from "./packages.ts";
 import { peakMemoryBytes, processorSeconds, resetPeakMemory } from "./processes.ts";
 import type { BenchResult } from "./report.ts";
@@ -41,9 +43,11 @@ export async function benchIngress(
   stack.defer(() => rm(workDir, { recursive: true, force: true }));
   const cores = { proxy: 0, load: Math.min(1, availableParallelism() - 1) };
   const sink = stack.use(await startSink());
+  const echo = stack.use(await startEcho());
   await pinThisProcess(cores);
   const sizes = [SMALL_BODY_MIB, BODY_MIB];
-  const options = { workDir, cores, sinkPort: sink.port, downloadsMiB: sizes };
+  const ports = { sinkPort: sink.port, echoPort: echo.port };
+  const options = { workDir, cores, ...ports, downloadsMiB: sizes };
   const proxies = await startProxies(stack, options);
   const uploads = new Map<number, string>();
   for (const mib of sizes) uploads.set(mib, await makeUpload(workDir, mib));
@@ -76,11 +80,21 @@ async function measureRound(context: Context, proxies: readonly Proxy[]): Promis
     }
   }
   for (const proxy of proxies.filter(({ name }) => name !== "direct")) {
+    await measureMessages(samples, proxy);
     for (const mib of [SMALL_BODY_MIB, BODY_MIB]) {
       await measureBody(context, proxy, { kind: "download", mib });
       await measureBody(context, proxy, { kind: "upload", mib });
     }
   }
+}
+
+async function measureMessages(samples: Samples, proxy: Proxy): Promise<void> {
+  const target = { ...proxy, fields: proxy.echoFields };
+  const before = processorSeconds(proxy.pid);
+  const load = { connections: MESSAGE_CONNECTIONS, seconds: SECONDS };
+  const { count, perSecond } = await loadMessages(target, load);
+  samples.add(`${proxy.name} messages`, perSecond);
+  samples.add(`${proxy.name} message cpu`, ((processorSeconds(proxy.pid) - before) * 1000) / count);
 }
 
 async function measureBody(
@@ -111,7 +125,7 @@ async function makeUpload(workDir: string, mib: number): Promise<string> {
   return file;
 }
 
-/** The sink is part of this process. */
+/** The sink, the echo and the clients of WebSockets are part of this process. */
 async function pinThisProcess({ load }: Cores): Promise<void> {
   const args = ["-apc", String(load), String(process.pid)];
   await runCommand("taskset", args, {}, AbortSignal.timeout(10_000));

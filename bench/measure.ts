@@ -2,7 +2,7 @@
 
 import { summarize, type Summary } from "./statistics.ts";
 
-export type Unit = "ms" | "MiB" | "count" | "req/s" | "MiB/s";
+export type Unit = "ms" | "MiB" | "count" | "req/s" | "msg/s" | "MiB/s";
 
 export interface Measure {
   readonly name: string;

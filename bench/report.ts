@@ -87,7 +87,7 @@ function cells({ measure, summary, floor, ratio, isMet }: Judged): string[] {
 
 function format(value: number, unit: Unit): string {
   if (unit === "count") return String(value);
-  if (unit === "req/s") return value.toFixed(0);
+  if (unit === "req/s" || unit === "msg/s") return value.toFixed(0);
   return value.toFixed(value < 0.1 ? 3 : value < 10 ? 2 : 1);
 }
 

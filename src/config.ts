@@ -134,6 +134,8 @@ const schema = z.strictObject({
       proxyProtocolFrom: z.array(cidr).min(1).optional(),
       /** Proxies whose `X-Forwarded-*` is believed; if given, that of others is replaced. */
       forwardedFrom: z.array(cidr).optional(),
+      /** Whether an endpoint carries no more than the service allows for its microVM's size class. */
+      limitsBySize: z.boolean().default(false),
       /** Whether every request to an endpoint is a line of the log, or the file that it is a line of. */
       accessLog: z
         .union([z.boolean(), z.string()], "must be true, false or an absolute path")

@@ -11,6 +11,7 @@ import { type Probes, probeReply } from "./routes/probes.ts";
 import type { RouteDeps } from "./routes/route.ts";
 import { ROUTES } from "./routes/routes.ts";
 import { stsReply, xmlErrorReply } from "./routes/sts.ts";
+import { createAuthorizationReader } from "./sigv4-authorization.ts";
 import { createSigningKeys } from "./signing-keys.ts";
 import { type FindKey, peekService, type SignatureDeps, verifySignature } from "./sigv4.ts";
 
@@ -58,6 +59,7 @@ export function createAnswers(deps: AnswerDeps): Answers {
     ...{ findKey: deps.findKey, now: () => deps.clock.now() },
     ...(deps.regions && { regions: deps.regions }),
     signingKeys: createSigningKeys(),
+    readAuthorization: createAuthorizationReader(),
   };
   return {
     serviceOf: peekService,

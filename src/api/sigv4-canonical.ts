@@ -132,17 +132,11 @@ export interface CanonicalParts {
 
 /** The canonical request. */
 export function canonicalRequest(parts: CanonicalParts): string {
-  const headers = parts.signedHeaders.map(
-    (name) => `${name}:${canonicalHeaderValue(parts.headers.get(name) ?? [])}\n`,
-  );
-  return [
-    parts.method,
-    parts.path,
-    parts.query,
-    headers.join(""),
-    parts.signedHeaders.join(";"),
-    parts.payloadHash,
-  ].join("\n");
+  const { method, path, query, signedHeaders, payloadHash } = parts;
+  let headers = "";
+  for (const name of signedHeaders)
+    headers += `${name}:${canonicalHeaderValue(parts.headers.get(name) ?? [])}\n`;
+  return `${method}\n${path}\n${query}\n${headers}\n${signedHeaders.join(";")}\n${payloadHash}`;
 }
 
 /** Lower-case hex SHA-256. */

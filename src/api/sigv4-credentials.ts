@@ -2,6 +2,17 @@
 // only; sizes are bounded before anything is taken apart.
 
 import {
+  ALGORITHM,
+  type AuthorizationFields,
+  MAX_AUTHORIZATION_LENGTH,
+  readAuthorization,
+  type ReadAuthorization,
+  readScope,
+  readSignedHeaders,
+  scopeService,
+  unsupported,
+} from "./sigv4-authorization.ts";
+import {
   canonicalHeaderValue,
   headerValues,
   isRawList,
@@ -13,29 +24,14 @@ import {
 } from "./sigv4-canonical.ts";
 import { signatureError } from "./sigv4-errors.ts";
 
-export const ALGORITHM = "AWS4-HMAC-SHA256";
-
-const MAX_AUTHORIZATION_LENGTH = 4096;
 const MAX_QUERY_LENGTH = 8192;
-const MAX_SIGNED_HEADERS = 100;
 /** Seven days, S3's limit. */
 const MAX_EXPIRES_SECONDS = 604_800;
 const DEFAULT_EXPIRES_SECONDS = 900;
 
-export interface CredentialScope {
-  readonly accessKeyId: string;
-  /** `YYYYMMDD`. */
-  readonly date: string;
-  readonly region: string;
-  readonly service: string;
-}
-
 /** A signature as the client gave it, not checked yet. */
-export interface GivenSignature extends CredentialScope {
+export interface GivenSignature extends AuthorizationFields {
   readonly form: "header" | "query";
-  /** Lower-case, sorted, each once. */
-  readonly signedHeaders: readonly string[];
-  readonly signature: string;
   /** `YYYYMMDDTHHMMSSZ`. */
   readonly timestamp: string;
   /** Of the query form, else undefined. */
@@ -78,7 +74,10 @@ export function namedService(url: string, headers: ReceivedHeaders): string | un
 }
 
 /** Reads the signature of a request. Throws ACCESS_DENIED saying what is missing or malformed. */
-export function readSignature(parts: ReceivedParts): GivenSignature {
+export function readSignature(
+  parts: ReceivedParts,
+  read: ReadAuthorization = readAuthorization,
+): GivenSignature {
   const authorization = firstHeader(parts.headers, "authorization");
   const inQuery = parts.query.some(({ name }) => name === "X-Amz-Algorithm");
   if (authorization !== undefined && (inQuery || parts.headers.get("authorization")?.length !== 1))
@@ -87,57 +86,32 @@ export function readSignature(parts: ReceivedParts): GivenSignature {
       scopeService(/Credential=([^,\s]+)/.exec(authorization)?.[1]) ?? "",
       "Only one auth mechanism allowed: either the X-Amz-Algorithm query parameter or one Authorization header",
     );
-  if (authorization !== undefined) return readHeaderForm(parts, authorization);
+  if (authorization !== undefined) return readHeaderForm(parts, authorization, read);
   if (inQuery) return readQueryForm(parts);
   if (isVersion2Query(parts.query)) throw unsupported("s3");
   throw signatureError("missing", "", "Missing Authentication Token");
 }
 
-function readHeaderForm(parts: ReceivedParts, authorization: string): GivenSignature {
-  const [algorithm = ""] = authorization.split(/\s/, 1);
-  if (algorithm !== ALGORITHM) throw unsupported(algorithm === "AWS" ? "s3" : "");
-  if (authorization.length > MAX_AUTHORIZATION_LENGTH)
-    throw signatureError("malformed", "", "Authorization header is too long");
-  const fields = readFields(authorization.slice(ALGORITHM.length));
-  const service = scopeService(fields.get("Credential")) ?? "";
-  const field = (name: string) => {
-    const value = fields.get(name);
-    if (value) return value;
-    throw signatureError(
-      "malformed",
-      service,
-      `Authorization header requires '${name}' parameter.`,
-    );
-  };
-  const scope = readScope(field("Credential"), "malformed");
+function readHeaderForm(
+  parts: ReceivedParts,
+  authorization: string,
+  read: ReadAuthorization,
+): GivenSignature {
+  const fields = read(authorization);
   const timestamp = headerTimestamp(parts.headers);
   if (timestamp === undefined)
     throw signatureError(
       "malformed",
-      service,
+      fields.service,
       "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.",
     );
   return {
-    ...scope,
+    ...fields,
     form: "header",
-    signedHeaders: readSignedHeaders(field("SignedHeaders"), service, "malformed"),
-    signature: field("Signature"),
     timestamp,
     expiresSeconds: undefined,
     hasSessionToken: parts.headers.has("x-amz-security-token"),
   };
-}
-
-/** The fields of an Authorization header, which commas part. */
-function readFields(text: string): ReadonlyMap<string, string> {
-  const fields = new Map<string, string>();
-  for (const field of text.split(",")) {
-    const mark = field.indexOf("=");
-    const name = field.slice(0, Math.max(mark, 0)).trim();
-    if (fields.has(name)) throw signatureError("malformed", "", `'${name}' was given twice`);
-    if (mark > 0) fields.set(name, field.slice(mark + 1).trim());
-  }
-  return fields;
 }
 
 function readQueryForm({ query, headers }: ReceivedParts): GivenSignature {
@@ -182,47 +156,6 @@ export function queryValue(
   return found.length === 1 ? found[0]?.value : undefined;
 }
 
-function readScope(credential: string, refusal: "malformed" | "malformed-query"): CredentialScope {
-  const scope = splitScope(credential);
-  if (scope === undefined)
-    throw signatureError(
-      refusal,
-      scopeService(credential) ?? "",
-      "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, and end in 'aws4_request'",
-    );
-  return scope;
-}
-
-function splitScope(credential: string): CredentialScope | undefined {
-  // An access key id may hold slashes, so the scope is counted from the end.
-  const found =
-    /^([^\s]{1,128})\/(\d{8})\/([a-z0-9-]{1,64})\/([a-z0-9-]{1,64})\/aws4_request$/.exec(
-      credential,
-    );
-  if (found === null) return undefined;
-  const [, accessKeyId = "", date = "", region = "", service = ""] = found;
-  return { accessKeyId, date, region, service };
-}
-
-/** The service of a credential, whatever else may be wrong with it. */
-function scopeService(credential: string | undefined): string | undefined {
-  return /\/([a-z0-9-]{1,64})\/[^/]{0,64}$/.exec(credential?.slice(0, 512) ?? "")?.[1];
-}
-
-function readSignedHeaders(
-  list: string,
-  service: string,
-  refusal: "malformed" | "malformed-query",
-): string[] {
-  const given = list.toLowerCase().split(";");
-  // Clients give them in order and once each, as they must be for the signature to hold.
-  const isInOrder = given.every((name, index) => index === 0 || (given[index - 1] ?? "") < name);
-  const names = isInOrder ? given : [...new Set(given)].sort();
-  if (names.length > MAX_SIGNED_HEADERS || names.includes(""))
-    throw signatureError(refusal, service, "SignedHeaders cannot be read");
-  return names;
-}
-
 function readExpires(query: readonly QueryParameter[], service: string): number {
   const text = queryValue(query, "X-Amz-Expires");
   if (text === undefined && service !== "s3") return DEFAULT_EXPIRES_SECONDS;
@@ -258,14 +191,6 @@ function isVersion2Query(query: readonly QueryParameter[]): boolean {
   return (
     query.some(({ name }) => name === "AWSAccessKeyId") &&
     query.some(({ name }) => name === "Signature")
-  );
-}
-
-function unsupported(service: string) {
-  return signatureError(
-    "unsupported",
-    service,
-    `The authorization mechanism you have provided is not supported. Please use ${ALGORITHM}.`,
   );
 }
 

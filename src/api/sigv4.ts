@@ -3,6 +3,7 @@
 
 import { createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
 import type { FindKey } from "../keys/keys.ts";
+import { ALGORITHM, type ReadAuthorization } from "./sigv4-authorization.ts";
 import {
   canonicalHeaderValue,
   canonicalPathOnce,
@@ -13,7 +14,6 @@ import {
   type ReceivedHeaders,
 } from "./sigv4-canonical.ts";
 import {
-  ALGORITHM,
   namedService,
   queryValue,
   readSignature,
@@ -75,6 +75,8 @@ export interface SignatureDeps {
   readonly now: () => number;
   /** Where derived keys are remembered; derived anew each time unless given. */
   readonly signingKeys?: SigningKeys;
+  /** Reads Authorization headers; each anew unless given. */
+  readonly readAuthorization?: ReadAuthorization;
 }
 
 const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -90,7 +92,7 @@ export function peekService(request: Pick<SignedRequest, "url" | "headers">): st
  */
 export function verifySignature(deps: SignatureDeps, request: SignedRequest): VerifiedSignature {
   const parts = receivedParts(request.url, request.headers);
-  const given = readSignature(parts);
+  const given = readSignature(parts, deps.readAuthorization);
   const key = deps.findKey(given.accessKeyId);
   if (key === undefined) throw unknownKey(given.service);
   if (given.hasSessionToken)

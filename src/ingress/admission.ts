@@ -30,14 +30,14 @@ export interface AdmissionRequest {
 
 export interface Admission {
   readonly kind: "admitted";
-  readonly microvmId: string;
+  readonly record: MicrovmRecord;
   readonly port: number;
 }
 
 /** The bearer of a shell token, whatever it asks for. */
 export interface ShellAdmission {
   readonly kind: "shell";
-  readonly microvmId: string;
+  readonly record: MicrovmRecord;
 }
 
 export interface AdmissionRules {
@@ -65,10 +65,10 @@ export async function admit(
   if (record === undefined || !isMeant(record, parseRequestHost(request.authority, domains))) {
     return REFUSALS.tokenFailed;
   }
-  const { microvmId, ingressNetworkConnectors: connectors } = record;
+  const { ingressNetworkConnectors: connectors } = record;
   if ("shell" in claims)
     return hasIngress(connectors, "SHELL_INGRESS")
-      ? { kind: "shell", microvmId }
+      ? { kind: "shell", record }
       : REFUSALS.tokenFailed;
   if (!takesTraffic(connectors)) return REFUSALS.tokenFailed;
   const givenPort = request.port ?? request.subprotocols.port;
@@ -76,7 +76,7 @@ export async function admit(
   if (port === undefined) return invalidPort(givenPort ?? "");
   if (!isPortGranted(claims.ports, port)) return REFUSALS.portDenied;
   if (refusedPorts.has(port)) return REFUSALS.appConnectFailed;
-  return { kind: "admitted", microvmId, port };
+  return { kind: "admitted", record, port };
 }
 
 function isMeant(record: MicrovmRecord, host: RequestHost): boolean {

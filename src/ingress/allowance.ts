@@ -17,12 +17,16 @@ export class Allowance {
     this.#filledAt = now();
   }
 
-  /** Takes the amount; false when there is not enough left. */
+  /** Takes the amount; false, and nothing taken, when there is not enough left. */
   spend(amount: number): boolean {
     const now = this.#now();
-    const refill = ((now - this.#filledAt) / 1000) * this.#perSecond;
-    this.#left = Math.min(this.#burst, this.#left + refill) - amount;
-    this.#filledAt = now;
-    return this.#left >= 0;
+    if (now > this.#filledAt) {
+      const refill = ((now - this.#filledAt) / 1000) * this.#perSecond;
+      this.#left = Math.min(this.#burst, this.#left + refill);
+      this.#filledAt = now;
+    }
+    if (this.#left < amount) return false;
+    this.#left -= amount;
+    return true;
   }
 }

@@ -23,7 +23,7 @@ export interface Exchange {
   /** The trailer fields of a body that has ended as it should; undefined when it was cut off. */
   trailers(): RawHeaders | undefined;
   readonly response: ExchangeResponse;
-  readonly upstreams: ClientUpstreams;
+  readonly connection: ClientConnection;
   /** Set when the client asked for another protocol; the connection or stream is then the exchange's own. */
   readonly upgrade: UpgradeRequest | undefined;
   /** Aborts when the client has left or the service ends. */
@@ -33,6 +33,15 @@ export interface Exchange {
   discardRest(): void;
   /** Set when the exchange can be carried without the streams of its bodies. */
   readonly direct?: DirectClient | undefined;
+}
+
+/** The client's connection: one exchange after another, or several side by side. */
+export interface ClientConnection {
+  readonly upstreams: ClientUpstreams;
+  /** Aborts when it is closed. */
+  readonly signal: AbortSignal;
+  /** Takes no further requests, and ends after what it carries. */
+  shutDown(): void;
 }
 
 /** The client's side of an exchange without streams: its bytes as they come, and what is to be sent as it is. */

@@ -4,6 +4,7 @@
 import { isServiceError, ServiceError } from "../errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { fieldValues, responseHeaders, TIMING_HEADER, trailerFields } from "./headers.ts";
+import { type Pace, type Passage, pipeAt } from "./pace.ts";
 import { relayPlain } from "./plain-relay.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
 import { tunnel } from "./tunnel.ts";
@@ -23,9 +24,9 @@ const FORCE_H2_HEADER = "x-aws-proxy-force-h2";
  * client has been sent nothing; rejects when either side was cut off midway.
  */
 export async function forward(exchange: Exchange, target: Target): Promise<Refusal | undefined> {
-  if (exchange.direct !== undefined && isPlain(exchange)) {
+  if (exchange.direct !== undefined && isPlain(exchange, target)) {
     const outcome = await relayPlain(exchange, exchange.direct, target);
-    return outcome?.kind === "response" ? relayResponse(exchange, outcome, []) : outcome;
+    return outcome?.kind === "response" ? relayResponse(exchange, target, outcome, []) : outcome;
   }
   const startedAt = performance.now();
   let answer: UpstreamAnswer;
@@ -36,7 +37,7 @@ export async function forward(exchange: Exchange, target: Target): Promise<Refus
     return target.lease.signal.aborted ? REFUSALS.microvmConnectFailed : REFUSALS.appConnectFailed;
   }
   const timing = serverTiming(exchange, target, performance.now() - startedAt);
-  if (answer.kind === "response") return relayResponse(exchange, answer, timing);
+  if (answer.kind === "response") return relayResponse(exchange, target, answer, timing);
   if (exchange.upgrade?.isAnsweredBy(answer.fields) !== true) {
     answer.socket.destroy();
     return REFUSALS.appConnectFailed;
@@ -56,10 +57,11 @@ async function call(exchange: Exchange, target: Target): Promise<UpstreamAnswer>
   }
 }
 
-/** Whether the exchange asks for nothing that takes more than plain messages. */
-function isPlain(exchange: Exchange): boolean {
+/** Whether the exchange asks for nothing that takes more than plain messages at any speed. */
+function isPlain(exchange: Exchange, { pace, isTls }: Target): boolean {
+  if (pace !== undefined || isTls) return false;
   const wantsTiming = fieldValues(exchange.fields, TIMING_HEADER).length > 0;
-  return exchange.upstreams.plain.isUseful && !wantsTiming && !speaksHttp2(exchange);
+  return exchange.connection.upstreams.plain.isUseful && !wantsTiming && !speaksHttp2(exchange);
 }
 
 /** An upgrade is one of HTTP/1.1, whatever else the client asks for. */
@@ -77,6 +79,7 @@ function serverTiming({ fields }: Exchange, { lease }: Target, applicationMs: nu
 
 async function relayResponse(
   exchange: Exchange,
+  { pace }: Target,
   answer: UpstreamResponse,
   timing: readonly string[],
 ): Promise<Refusal | undefined> {
@@ -96,17 +99,24 @@ async function relayResponse(
     answer.cut();
     return REFUSALS.appConnectFailed;
   }
-  await pipeResponse(exchange, answer);
+  await pipeResponse(exchange, answer, pace);
   answer.release();
   return undefined;
 }
 
-function pipeResponse(exchange: Exchange, answer: UpstreamResponse): Promise<void> {
+function pipeResponse(
+  exchange: Exchange,
+  answer: UpstreamResponse,
+  pace: Pace | undefined,
+): Promise<void> {
   const { response, traffic } = exchange;
   const { body: incoming } = answer;
   const { body: outgoing } = response;
   return new Promise((resolve, reject) => {
+    let passage: Passage | undefined;
     const fail = (cause?: Error) => {
+      // The response ends with what the client has been sent.
+      passage?.stop();
       const details = { cutCode: answer.cutCode() };
       reject(new ServiceError("GUEST_UNREACHABLE", "Response was cut off", { cause, details }));
     };
@@ -114,21 +124,23 @@ function pipeResponse(exchange: Exchange, answer: UpstreamResponse): Promise<voi
     let hasEnded = false;
     const end = () => {
       const trailers = answer.trailers();
-      hasEnded = trailers !== undefined;
       if (trailers === undefined) return fail();
       response.end(trailerFields(trailers));
     };
     incoming.on("data", (chunk: Buffer) => (traffic.sent += chunk.length));
     incoming.once("error", fail);
     incoming.once("close", () => (hasEnded ? undefined : fail()));
-    incoming.once("end", end);
+    incoming.once("end", () => (hasEnded = answer.trailers() !== undefined));
     outgoing.once("error", fail);
     outgoing.once("close", () => (outgoing.writableFinished ? resolve() : fail()));
     // The answer to HEAD over HTTP/2 was over before it began.
     if (outgoing.writableFinished) resolve();
     outgoing.once("finish", resolve);
     if (outgoing.writableEnded) incoming.resume();
-    else incoming.pipe(outgoing, { end: false });
+    else {
+      passage = pipeAt(pace, incoming, outgoing);
+      passage.last.once("end", end);
+    }
     // As for requests: together with the body's first bytes, or at once.
     setImmediate(() => {
       if (traffic.sent === 0 && !outgoing.writableEnded && !outgoing.destroyed) response.flush();

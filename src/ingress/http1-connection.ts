@@ -2,12 +2,13 @@
 // their effects happen in the order sent, and the number in flight per connection is one.
 
 import type { Socket } from "node:net";
+import type { ClientConnection } from "./exchange.ts";
 import { Upstreams } from "./upstreams.ts";
 
 /** Requests a client may have pipelined behind the one in flight. */
 const MAX_WAITING = 32;
 
-export class Http1Connection {
+export class Http1Connection implements ClientConnection {
   readonly upstreams = new Upstreams();
   readonly #socket: Socket;
   readonly #left = new AbortController();

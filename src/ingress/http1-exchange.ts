@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import {
+  type ClientConnection,
   type Exchange,
   type ExchangeResponse,
   MAX_FIELDS,
@@ -11,7 +12,6 @@ import {
   type UpgradeRequest,
 } from "./exchange.ts";
 import { requestFraming } from "./headers.ts";
-import type { ClientUpstreams } from "./upstreams.ts";
 
 export interface Http1Upgrade {
   readonly protocol: string;
@@ -22,11 +22,10 @@ export interface Http1Upgrade {
 export interface Http1ExchangeInput {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly upstreams: ClientUpstreams;
+  readonly connection: ClientConnection;
   readonly clientAddress: string | undefined;
   readonly expectsContinue: boolean;
   readonly upgrade: Http1Upgrade | undefined;
-  readonly signal: AbortSignal;
 }
 
 /** What is read of a request after its answer, so that a client still sending gets to see the answer. */
@@ -55,9 +54,9 @@ export function readHttp1Exchange(input: Http1ExchangeInput): Exchange | undefin
     body: request,
     trailers: () => (request.complete ? request.rawTrailers : undefined),
     response: http1Response(request, response),
-    upstreams: input.upstreams,
+    connection: input.connection,
     upgrade: upgrade === undefined ? undefined : http1Upgrade(upgrade, response),
-    signal: input.signal,
+    signal: input.connection.signal,
     traffic: { received: 0, sent: 0 },
     discardRest: () => drain(request),
   };

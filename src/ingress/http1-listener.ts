@@ -143,11 +143,10 @@ function takeRequests(
       const exchange = readHttp1Exchange({
         request,
         response,
-        upstreams: connection.upstreams,
+        connection,
         clientAddress: connection.clientAddress,
         expectsContinue,
         upgrade,
-        signal: connection.signal,
       });
       if (exchange === undefined) return refuseForGood(response);
       await carry(exchange);

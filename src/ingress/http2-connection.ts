@@ -9,7 +9,7 @@ import {
 } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import { Allowance } from "./allowance.ts";
-import type { Exchange } from "./exchange.ts";
+import type { ClientConnection, Exchange } from "./exchange.ts";
 import { readHttp2Exchange, refuseStream } from "./http2-exchange.ts";
 import { SharedUpstreams } from "./upstreams.ts";
 
@@ -48,9 +48,10 @@ export interface Http2Client {
   readonly clientAddress: string | undefined;
 }
 
-export class Http2Connection {
+export class Http2Connection implements ClientConnection {
+  readonly upstreams = new SharedUpstreams();
   readonly #session: ServerHttp2Session;
-  readonly #upstreams = new SharedUpstreams();
+  readonly #closed = new AbortController();
   readonly #carry: Carry;
   /** Requests given up before their answer ("rapid reset"): each has cost us an admission. */
   readonly #resets = new Allowance(200, 20);
@@ -73,7 +74,8 @@ export class Http2Connection {
     session.once("remoteSettings", () => clearTimeout(preface));
     session.once("close", () => {
       clearTimeout(preface);
-      this.#upstreams[Symbol.dispose]();
+      this.#closed.abort(new Error("Client has left"));
+      this.upstreams[Symbol.dispose]();
     });
     // Followed by the close, which is what counts; a client may end its session in any way.
     session.on("error", () => clearTimeout(preface));
@@ -84,6 +86,10 @@ export class Http2Connection {
       if (!this.isBusy) session.close();
     });
     session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+  }
+
+  get signal(): AbortSignal {
+    return this.#closed.signal;
   }
 
   get isBusy(): boolean {
@@ -115,10 +121,9 @@ export class Http2Connection {
       if (!isOver && !isCarried) left.abort(new Error("Client has left"));
     });
     if (this.#exchanges.size >= MAX_STREAMS + MAX_ABANDONED) return this.#calm();
-    const upstreams = this.#upstreams;
     const clientAddress = this.#clientAddress;
     const exchange = readHttp2Exchange({
-      ...{ stream, raw, upstreams, signal: left.signal, clientAddress },
+      ...{ stream, raw, connection: this, signal: left.signal, clientAddress },
     });
     if ("kind" in exchange) return refuseStream(stream, exchange);
     this.#exchanges.add(exchange);

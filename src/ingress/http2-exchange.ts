@@ -4,6 +4,7 @@
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from "node:http2";
 import {
+  type ClientConnection,
   type Exchange,
   type ExchangeResponse,
   MAX_FIELDS,
@@ -14,13 +15,13 @@ import { fieldValues, type RawHeaders, requestFraming } from "./headers.ts";
 import { http2Direct } from "./http2-direct.ts";
 import { trailersOf, writableFields } from "./http2-fields.ts";
 import { type Refusal, REFUSALS, writeRefusal } from "./refusal.ts";
-import type { ClientUpstreams } from "./upstreams.ts";
 
 export interface Http2ExchangeInput {
   readonly stream: ServerHttp2Stream;
   /** Name and value in turn, pseudo-header fields included. */
   readonly raw: RawHeaders;
-  readonly upstreams: ClientUpstreams;
+  readonly connection: ClientConnection;
+  /** Aborts when the client has given the stream up. */
   readonly signal: AbortSignal;
   readonly clientAddress: string | undefined;
 }
@@ -76,7 +77,7 @@ export function readHttp2Exchange(input: Http2ExchangeInput): Exchange | Refusal
     body: stream,
     trailers: trailersOf(stream),
     response,
-    upstreams: input.upstreams,
+    connection: input.connection,
     upgrade: key !== undefined ? webSocket(stream, key) : undefined,
     signal: input.signal,
     traffic: { received: 0, sent: 0 },

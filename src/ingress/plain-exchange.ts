@@ -4,12 +4,18 @@
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 import { Readable } from "node:stream";
-import type { ByteCount, DirectClient, DirectUser, Exchange, ResponseHead } from "./exchange.ts";
+import type {
+  ByteCount,
+  ClientConnection,
+  DirectClient,
+  DirectUser,
+  Exchange,
+  ResponseHead,
+} from "./exchange.ts";
 import type { Framing, RawHeaders } from "./headers.ts";
 import type { Http1Connection } from "./http1-connection.ts";
 import type { PlainRequestHead } from "./plain-heads.ts";
 import { PlainResponse } from "./plain-response.ts";
-import type { ClientUpstreams } from "./upstreams.ts";
 
 /** What is read of a request after its answer, so that a client still sending gets to see the answer. */
 const DRAIN_BYTES = 1024 * 1024;
@@ -29,7 +35,7 @@ export class PlainExchange implements Exchange, DirectClient {
   readonly framing: Framing;
   readonly expectsContinue = false;
   readonly upgrade = undefined;
-  readonly upstreams: ClientUpstreams;
+  readonly connection: ClientConnection;
   readonly signal: AbortSignal;
   readonly traffic: ByteCount = { received: 0, sent: 0 };
   readonly response: PlainResponse;
@@ -53,7 +59,7 @@ export class PlainExchange implements Exchange, DirectClient {
     this.framing = head.framing;
     this.#bodyLeft = head.bodyBytes;
     this.clientAddress = connection.clientAddress;
-    this.upstreams = connection.upstreams;
+    this.connection = connection;
     this.signal = connection.signal;
     this.response = new PlainResponse(socket, head.method);
   }

@@ -59,7 +59,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.#upstream = exchange.upstreams.plain.take(target, mayReuse);
+    this.#upstream = exchange.connection.upstreams.plain.take(target, mayReuse);
     this.#upstream.assign(this);
     this.#send(target);
   }
@@ -158,7 +158,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   /** The answer is whole: the connection is free, and the exchange ends when the client has room again. */
   #over(hasRoom: boolean): void {
     this.#isOver = true;
-    const { upstreams } = this.#exchange;
+    const { upstreams } = this.#exchange.connection;
     if (this.#isKept && this.#isRequestSent) {
       upstreams.plain.keep(this.#upstream);
     } else {
@@ -176,7 +176,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
 
   #readOtherwise(first: Buffer): void {
     this.#client.leave();
-    this.#exchange.upstreams.plain.giveUp();
+    this.#exchange.connection.upstreams.plain.giveUp();
     const { socket } = this.#upstream;
     this.#reader = readAnswer(this.#exchange, socket, {
       onAnswer: (answer) => this.#resolve(answer),

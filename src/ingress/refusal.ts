@@ -13,6 +13,8 @@ export interface Refusal {
   readonly proxyError: string | null;
   /** After how long the same request may pass; absent where waiting does not help. */
   readonly retryAfterSeconds?: number;
+  /** The client's connection takes no more requests. */
+  readonly endsConnection?: boolean;
 }
 
 const refusal = (status: number, body: string, proxyError: string | null): Refusal => ({
@@ -33,6 +35,14 @@ export const REFUSALS = {
   /** As recorded for a shell's token over plain HTTPS. */
   shellUnreachable: refusal(502, "", "APP_CONNECT_FAILED"),
   microvmConnectFailed: refusal(502, "", "MICROVM_CONNECT_FAILED"),
+  tooManyConnections: {
+    ...refusal(429, "Too many connections to this MicroVM", null),
+    ...{ retryAfterSeconds: 1, endsConnection: true },
+  },
+  tooManyRequests: {
+    ...refusal(429, "Too many requests to this MicroVM", null),
+    retryAfterSeconds: 1,
+  },
   internal: refusal(500, "Internal server error", null),
 } as const satisfies Record<string, Refusal>;
 

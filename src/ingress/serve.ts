@@ -8,14 +8,19 @@ import type { Exchange } from "./exchange.ts";
 import { forward } from "./forward.ts";
 import { type ForwardedRules, forwardedRequest } from "./forwarded.ts";
 import { fieldValues } from "./headers.ts";
+import type { Limiter } from "./limits.ts";
 import { type Refusal, refusalFor, REFUSALS, writeRefusal } from "./refusal.ts";
 import { serveShell, type ShellDeps } from "./shell.ts";
 import { NO_SUBPROTOCOLS, parseSubprotocols, type Subprotocols } from "./subprotocols.ts";
+import type { Target } from "./upstream.ts";
+import type { UpstreamTls } from "./upstream-tls.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 
 export interface ServeDeps extends ShellDeps {
   readonly traffic: ShellDeps["traffic"] & Pick<Traffic, "findById">;
   readonly tokens: Pick<Tokens, "open">;
+  readonly limiter: Limiter;
+  readonly upstreamTls: UpstreamTls;
   /** Where every exchange is logged; `log` unless given. */
   readonly accessLog?: Log;
   /** Told of every exchange that is over. */
@@ -105,26 +110,45 @@ async function answer(
   );
   if (admission.kind === "refused") return admission;
   account.admission = admission;
+  const counted = await deps.limiter.count(admission.record, exchange.connection);
+  if (counted.kind === "refused") return counted;
+  const { microvmId } = admission.record;
   if (admission.kind === "shell") {
-    const { microvmId } = admission;
     const waited = (waitedMs: number) => void (account.waitedMs = waitedMs);
     return serveShell(deps, exchange, { microvmId, subprotocols, waited });
   }
   let opened;
   try {
-    opened = await deps.traffic.open(admission.microvmId, signal);
+    opened = await deps.traffic.open(microvmId, signal);
   } catch (error) {
     if (signal.aborted) throw error;
     const refused = refusalFor(error);
     if (refused === REFUSALS.internal) throw error;
-    deps.log.debug("MicroVM takes no request", { microvmId: admission.microvmId, error });
+    deps.log.debug("MicroVM takes no request", { microvmId, error });
     return refused;
   }
   using lease = opened;
   account.waitedMs = lease.waitedMs;
-  const { port } = admission;
   const { connectTimeoutMs } = options;
-  return await forward(exchange, { lease, port, subprotocols, connectTimeoutMs });
+  const { pace } = counted;
+  return await reach(deps, exchange, { admission, lease, subprotocols, connectTimeoutMs, pace });
+}
+
+interface Reach extends Omit<Target, "port" | "isTls"> {
+  readonly admission: Admission;
+}
+
+async function reach(
+  { upstreamTls }: ServeDeps,
+  exchange: Exchange,
+  { admission: { record, port }, ...way }: Reach,
+): Promise<Refusal | undefined> {
+  const { lease, connectTimeoutMs } = way;
+  const isTls = await upstreamTls.isSpoken({ record, port, lease, connectTimeoutMs });
+  const refused = await forward(exchange, { ...way, port, isTls });
+  if (refused !== undefined) upstreamTls.forget({ record, port });
+  else if (exchange.response.status === 400 && !isTls) upstreamTls.doubt({ record, port });
+  return refused;
 }
 
 function websocketSubprotocols({ fields, upgrade }: Exchange): Subprotocols {
@@ -155,6 +179,7 @@ async function refuse(exchange: Exchange, refused: Refusal, account: Account): P
   });
   writeRefusal(response, refused, exchange.requestId);
   await over;
+  if (refused.endsConnection === true) exchange.connection.shutDown();
 }
 
 interface Ended {
@@ -175,14 +200,14 @@ function tell(
   const port = admission?.kind === "admitted" ? admission.port : undefined;
   deps.observe?.({
     ...{ status, httpVersion, clientAddress, waitedMs, proxyError: refused?.proxyError },
-    ...{ microvmId: admission?.microvmId, port },
+    ...{ microvmId: admission?.record.microvmId, port },
     ...{ bytesReceived: traffic.received, bytesSent: traffic.sent },
   });
   const level = options.hasAccessLog ? "info" : "debug";
   (deps.accessLog ?? deps.log)[level]("Request", {
     requestId,
     clientAddress,
-    microvmId: admission?.microvmId,
+    microvmId: admission?.record.microvmId,
     port,
     isShell: admission?.kind === "shell" || undefined,
     method,

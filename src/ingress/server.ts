@@ -12,11 +12,17 @@ import { addressesIn } from "../lib/cidrs.ts";
 import { ClientAddresses, createProxiedFront } from "./front.ts";
 import { createHttp1Listener } from "./http1-listener.ts";
 import { Http2Connection } from "./http2-connection.ts";
+import { createLimiter, type LimiterDeps, NO_LIMITS } from "./limits.ts";
 import { serve, type ServeDeps, type ServeOptions } from "./serve.ts";
 import { serveTraced } from "./traced.ts";
+import { createUpstreamTls, type UpstreamTls } from "./upstream-tls.ts";
 
-export interface IngressDeps extends ServeDeps, Traced {
+export interface IngressDeps extends Omit<ServeDeps, "limiter" | "upstreamTls">, Traced {
   readonly tls: TlsContexts;
+  /** What the endpoint of a microVM may carry; as much as the ingress can unless given. */
+  readonly limitsOf?: LimiterDeps["limitsOf"];
+  /** Finds out which applications speak TLS, by trying, unless given. */
+  readonly upstreamTls?: UpstreamTls;
 }
 
 export interface IngressOptions {
@@ -66,7 +72,10 @@ interface OpenConnection {
 }
 
 /** Starts the ingress. Rejects SETUP_FAILED when it cannot listen. */
-export async function createIngress(deps: IngressDeps, options: IngressOptions): Promise<Ingress> {
+export async function createIngress(given: IngressDeps, options: IngressOptions): Promise<Ingress> {
+  const { limitsOf = async () => NO_LIMITS } = given;
+  const limiter = createLimiter({ limitsOf, now: () => performance.now() });
+  const deps = { ...given, limiter, upstreamTls: given.upstreamTls ?? createUpstreamTls() };
   const serveOptions: ServeOptions = {
     refusedPorts: new Set(options.guestPortsRefused ?? [AGENT_PORT]),
     domains: [...new Set(["localhost", ...(options.domain === undefined ? [] : [options.domain])])],

@@ -4,6 +4,7 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Exchange, UpgradeRequest } from "./exchange.ts";
 import { fieldValues, responseHeaders } from "./headers.ts";
+import { type Passage, pipeAt } from "./pace.ts";
 import { MARKER } from "./subprotocols.ts";
 import type { Target, UpstreamUpgrade } from "./upstream.ts";
 
@@ -15,7 +16,7 @@ export async function tunnel(
   exchange: Exchange,
   upgrade: UpgradeRequest,
   answer: UpstreamUpgrade,
-  { lease, subprotocols }: Target,
+  { lease, subprotocols, pace }: Target,
 ): Promise<void> {
   const fields = responseHeaders(answer.fields, exchange.requestId);
   const chosen = fieldValues(answer.fields, "sec-websocket-protocol");
@@ -25,16 +26,25 @@ export async function tunnel(
   const client = upgrade.accept({ message: answer.message, protocol, fields });
   if (answer.head.length > 0) client.write(answer.head);
   if (upgrade.head.length > 0) answer.socket.write(upgrade.head);
-  await join(exchange, client, answer.socket, [exchange.signal, lease.signal]);
+  const up = pipeAt(pace, client, answer.socket);
+  const down = pipeAt(pace, answer.socket, client);
+  await join(exchange, { client, application: answer.socket, up, down }, lease.signal);
+}
+
+interface Joined {
+  readonly client: Duplex;
+  readonly application: Duplex;
+  /** From the client to the application. */
+  readonly up: Passage;
+  readonly down: Passage;
 }
 
 async function join(
-  exchange: Exchange,
-  client: Duplex,
-  application: Duplex,
-  signals: readonly AbortSignal[],
+  { traffic, signal }: Exchange,
+  { client, application, up, down }: Joined,
+  gone: AbortSignal,
 ): Promise<void> {
-  const { traffic } = exchange;
+  const signals = [signal, gone];
   let halfClosed: NodeJS.Timeout | undefined;
   const cut = () => {
     client.destroy();
@@ -43,28 +53,28 @@ async function join(
   const limitRest = () => {
     halfClosed ??= setTimeout(cut, HALF_CLOSED_MS);
   };
-  for (const signal of signals) signal.addEventListener("abort", cut, { once: true });
-  if (signals.some((signal) => signal.aborted)) cut();
+  for (const one of signals) one.addEventListener("abort", cut, { once: true });
+  if (signals.some(({ aborted }) => aborted)) cut();
   client.on("data", (chunk: Buffer) => (traffic.received += chunk.length));
   application.on("data", (chunk: Buffer) => (traffic.sent += chunk.length));
-  client.pipe(application);
-  application.pipe(client);
+  up.last.once("end", () => application.end());
+  down.last.once("end", () => client.end());
   await Promise.all([
-    closeOf(client, application, limitRest),
-    closeOf(application, client, limitRest),
+    closeOf(client, () => up.settle(() => endSoon(application)), limitRest),
+    closeOf(application, () => down.settle(() => endSoon(client)), limitRest),
   ]);
   clearTimeout(halfClosed);
-  for (const signal of signals) signal.removeEventListener("abort", cut);
+  for (const one of signals) one.removeEventListener("abort", cut);
 }
 
-/** Resolves when `socket` is closed; what it sent before still reaches `other`. */
-function closeOf(socket: Duplex, other: Duplex, limitRest: () => void): Promise<void> {
+/** Resolves when `socket` is closed; `endOther` sees to it that what it sent before still reaches the other side. */
+function closeOf(socket: Duplex, endOther: () => void, limitRest: () => void): Promise<void> {
   // An error is followed by the close, which is what counts.
   socket.on("error", limitRest);
   socket.once("end", limitRest);
   return new Promise((resolve) => {
     const onClose = () => {
-      endSoon(other);
+      endOther();
       limitRest();
       resolve();
     };

@@ -4,6 +4,7 @@ import { type ClientRequest, type IncomingMessage, request as httpRequest } from
 import { hasErrorCode } from "../errors.ts";
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
 import { type Framing, requestHeaders, trailerFields } from "./headers.ts";
+import { type Pace, type Passage, pipeAt } from "./pace.ts";
 import type { Subprotocols } from "./subprotocols.ts";
 import {
   cutWith,
@@ -11,8 +12,9 @@ import {
   unreachable,
   type UpstreamAnswer,
   type UpstreamResponse,
-  whenBodyEnds,
+  whenEnded,
 } from "./upstream.ts";
+import { serverNameOf } from "./upstream-tls.ts";
 
 const USUALLY_BODILESS = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"]);
 /** Largest response header of an application. */
@@ -24,9 +26,10 @@ export function sendHttp1(
   target: Target,
   mayReuse: boolean,
 ): Promise<UpstreamAnswer> {
-  const { lease, port } = target;
+  const { lease, port, isTls } = target;
   const outgoing = httpRequest({
-    agent: exchange.upstreams.agentFor(lease, port, mayReuse),
+    agent: exchange.connection.upstreams.agentFor(target, mayReuse),
+    ...(isTls && { protocol: "https:", servername: serverNameOf(exchange.authority) }),
     host: lease.address,
     port,
     method: exchange.method,
@@ -43,7 +46,7 @@ export function sendHttp1(
     outgoing.once("close", stop);
   }
   relayInformation(exchange, outgoing);
-  sendBody(exchange, outgoing);
+  const passage = sendBody(exchange, outgoing, target.pace);
   return new Promise((resolve, reject) => {
     let isSettled = false;
     const settle = (answer: UpstreamAnswer) => {
@@ -55,7 +58,7 @@ export function sendHttp1(
       if (!isSettled) reject(unreachable(port, wasReused, cause));
       isSettled = true;
     };
-    outgoing.once("response", (incoming) => settle(responseOf(exchange, outgoing, incoming)));
+    outgoing.once("response", (incoming) => settle(responseOf(passage, outgoing, incoming)));
     if (exchange.upgrade !== undefined) {
       outgoing.once("upgrade", (incoming, socket, head) =>
         settle({
@@ -86,14 +89,14 @@ export function http1Header(exchange: Exchange, { subprotocols }: Target): strin
 }
 
 function responseOf(
-  exchange: Exchange,
+  passage: Passage | undefined,
   outgoing: ClientRequest,
   incoming: IncomingMessage,
 ): UpstreamResponse {
   return http1Response(incoming, {
     release() {
       if (outgoing.writableFinished) return;
-      exchange.body.unpipe(outgoing);
+      passage?.stop();
       outgoing.destroy();
     },
     cut: () => void outgoing.destroy(),
@@ -157,25 +160,30 @@ export function relayInformation(exchange: Exchange, outgoing: ClientRequest): v
   });
 }
 
-function sendBody(exchange: Exchange, outgoing: ClientRequest): void {
+function sendBody(
+  exchange: Exchange,
+  outgoing: ClientRequest,
+  pace: Pace | undefined,
+): Passage | undefined {
   const { body, framing, traffic } = exchange;
   if (framing.kind === "none") {
     outgoing.end();
-    return;
+    return undefined;
   }
   body.on("data", (chunk: Buffer) => (traffic.received += chunk.length));
-  whenBodyEnds(exchange, () => {
+  const passage = pipeAt(pace, body, outgoing);
+  whenEnded(passage.last, () => {
     const trailers = exchange.trailers();
     // What a client gave up midway must not reach the application as a whole.
     if (trailers === undefined) return void outgoing.destroy(new Error("Request was cut"));
     if (framing.kind === "chunked") outgoing.addTrailers(trailerFields(trailers));
     outgoing.end();
   });
-  body.pipe(outgoing, { end: false });
   // The header goes out with the body's first bytes, or at once when the client holds them back.
   setImmediate(() => {
     if (traffic.received === 0 && !outgoing.writableEnded && !outgoing.destroyed) {
       outgoing.flushHeaders();
     }
   });
+  return passage;
 }

@@ -1,4 +1,4 @@
-// Sends an exchange's request to the application over HTTP/2 without TLS and with prior knowledge (RFC 9113, 3.3).
+// Sends an exchange's request to the application over HTTP/2: with prior knowledge (RFC 9113, 3.3), or over TLS.
 
 import {
   type ClientHttp2Stream,
@@ -9,6 +9,7 @@ import {
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
 import { requestHeaders, trailerFields } from "./headers.ts";
 import { trailersOf, writableFields } from "./http2-fields.ts";
+import { type Pace, pipeAt } from "./pace.ts";
 import {
   cutWith,
   isReplayable,
@@ -16,8 +17,9 @@ import {
   unreachable,
   type UpstreamAnswer,
   type UpstreamResponse,
-  whenBodyEnds,
+  whenEnded,
 } from "./upstream.ts";
+import { serverNameOf } from "./upstream-tls.ts";
 
 /** Say how the message is carried; the pseudo-header fields and frames of HTTP/2 say it otherwise. */
 const NOT_IN_HTTP2 = new Set(["host", "transfer-encoding"]);
@@ -28,18 +30,19 @@ export async function sendHttp2(
   target: Target,
   mayReuse: boolean,
 ): Promise<UpstreamAnswer> {
-  const { sessions } = exchange.upstreams;
+  const { sessions } = exchange.connection.upstreams;
+  const place = { ...target, serverName: serverNameOf(exchange.authority) };
   // Calls are not replayable as a rule and come by the thousand: they share a session, too.
   const mayShare = mayReuse || !isReplayable(exchange);
-  const mayOpen = !mayShare || sessions.mayOpen(target, exchange.signal);
+  const mayOpen = !mayShare || sessions.mayOpen(place, exchange.signal);
   if (mayOpen !== true && !(await mayOpen)) throw unreachable(target.port, false);
-  const wasReused = mayShare && sessions.has(target);
+  const wasReused = mayShare && sessions.has(place);
   const isBodiless = exchange.framing.kind === "none";
   const options = { endStream: isBodiless, waitForTrailers: !isBodiless };
-  const fields = headerOf(exchange);
+  const fields = headerOf(exchange, target);
   let stream: ClientHttp2Stream;
   try {
-    stream = sessions.request(target, { fields, options }, mayShare);
+    stream = sessions.request(place, { fields, options }, mayShare);
   } catch (error) {
     if (!(error instanceof Error) || error instanceof TypeError) throw error;
     // The session ended in this very moment.
@@ -50,7 +53,7 @@ export async function sendHttp2(
     stream.once("close", stop);
   }
   relayInformation(exchange, stream);
-  if (!isBodiless) sendBody(exchange, stream);
+  if (!isBodiless) sendBody(exchange, stream, target.pace);
   return new Promise((resolve, reject) => {
     let cause: Error | undefined;
     stream.once("response", (headers, flags, raw) =>
@@ -62,7 +65,7 @@ export async function sendHttp2(
   });
 }
 
-function headerOf(exchange: Exchange): string[] {
+function headerOf(exchange: Exchange, { isTls }: Target): string[] {
   const fields = requestHeaders({
     raw: exchange.fields,
     framing: exchange.framing,
@@ -73,7 +76,7 @@ function headerOf(exchange: Exchange): string[] {
   );
   return [
     ...[":method", exchange.method],
-    ...[":scheme", "http"],
+    ...[":scheme", isTls ? "https" : "http"],
     ...[":authority", exchange.authority ?? ""],
     ...[":path", exchange.target],
     ...writableFields(kept),
@@ -120,7 +123,7 @@ function relayInformation({ response, expectsContinue }: Exchange, stream: Clien
   });
 }
 
-function sendBody(exchange: Exchange, stream: ClientHttp2Stream): void {
+function sendBody(exchange: Exchange, stream: ClientHttp2Stream, pace: Pace | undefined): void {
   const { body, traffic } = exchange;
   stream.once("wantTrailers", () => {
     const trailers: Record<string, string[]> = {};
@@ -130,9 +133,8 @@ function sendBody(exchange: Exchange, stream: ClientHttp2Stream): void {
     stream.sendTrailers(trailers);
   });
   body.on("data", (chunk: Buffer) => (traffic.received += chunk.length));
-  whenBodyEnds(exchange, () => {
+  whenEnded(pipeAt(pace, body, stream).last, () => {
     if (exchange.trailers() === undefined) stream.close(constants.NGHTTP2_CANCEL);
     else stream.end();
   });
-  body.pipe(stream, { end: false });
 }

@@ -9,7 +9,9 @@ import {
   constants,
 } from "node:http2";
 import { connect as connectSocket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { TrafficLease } from "../microvms/lease.ts";
+import { UNCHECKED } from "./upstream-tls.ts";
 import { cutWith } from "./upstream.ts";
 
 /** A client uses one port as a rule; the oldest session is closed for the one beyond this. */
@@ -26,6 +28,9 @@ const SESSION_WINDOW_BYTES = 1024 * 1024;
 export interface SessionTarget {
   readonly lease: TrafficLease;
   readonly port: number;
+  readonly isTls: boolean;
+  /** For TLS. */
+  readonly serverName: string;
   readonly connectTimeoutMs: number;
 }
 
@@ -131,9 +136,12 @@ export class UpstreamSessions implements Disposable {
   }
 }
 
-function openSession({ lease, port, connectTimeoutMs }: SessionTarget): ClientHttp2Session {
+function openSession(target: SessionTarget): ClientHttp2Session {
+  const { lease, port, isTls, serverName, connectTimeoutMs } = target;
+  const place = { host: lease.address, port, noDelay: true };
+  const tls = { servername: serverName, ALPNProtocols: ["h2"], ...UNCHECKED };
   const options = {
-    createConnection: () => connectSocket({ host: lease.address, port, noDelay: true }),
+    createConnection: () => (isTls ? connectTls({ ...place, ...tls }) : connectSocket(place)),
     settings: {
       enablePush: false,
       initialWindowSize: STREAM_WINDOW_BYTES,
@@ -144,7 +152,7 @@ function openSession({ lease, port, connectTimeoutMs }: SessionTarget): ClientHt
     maxSendHeaderBlockLength: RESPONSE_HEADER_BYTES,
     strictSingleValueFields: false,
   };
-  const session = connect(`http://${lease.address}:${port}`, options);
+  const session = connect(`${isTls ? "https" : "http"}://${lease.address}:${port}`, options);
   const timer = setTimeout(() => session.destroy(), connectTimeoutMs);
   session.once("connect", () => {
     clearTimeout(timer);

@@ -5,13 +5,18 @@ import { ServiceError } from "../errors.ts";
 import type { TrafficLease } from "../microvms/lease.ts";
 import type { Exchange } from "./exchange.ts";
 import type { RawHeaders } from "./headers.ts";
+import type { Pace } from "./pace.ts";
 import type { Subprotocols } from "./subprotocols.ts";
 
 export interface Target {
   readonly lease: TrafficLease;
   readonly port: number;
+  /** Whether the application speaks TLS there. */
+  readonly isTls: boolean;
   readonly subprotocols: Subprotocols;
   readonly connectTimeoutMs: number;
+  /** How fast bodies may go; any speed where there is none. */
+  readonly pace: Pace | undefined;
 }
 
 export type UpstreamAnswer = UpstreamResponse | UpstreamUpgrade;
@@ -67,8 +72,8 @@ export function cutWith(signal: AbortSignal, cut: () => void): () => void {
   return () => signal.removeEventListener("abort", cut);
 }
 
-/** Calls `done` at the end of the request's body; one over HTTP/2 that has not a single byte may be there already. */
-export function whenBodyEnds({ body }: Exchange, done: () => void): void {
+/** Calls `done` at the end of what is read; a stream of HTTP/2 that has not a single byte may be there already. */
+export function whenEnded(body: Readable, done: () => void): void {
   if (body.readableEnded) done();
   else body.once("end", done);
 }

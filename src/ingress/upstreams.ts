@@ -1,15 +1,19 @@
 // Connections to the application on behalf of one client connection. They are never shared between clients: whatever
 // state an application ties to a connection, or a parser left in one, stays with the client that caused it.
 
-import { Agent } from "node:http";
-import type { TrafficLease } from "../microvms/lease.ts";
+import { Agent, type AgentOptions } from "node:http";
+import { Agent as TlsAgent } from "node:https";
 import { PlainUpstreams } from "./plain-upstream.ts";
 import { UpstreamSessions } from "./upstream-sessions.ts";
+import type { Target } from "./upstream.ts";
+import { UNCHECKED } from "./upstream-tls.ts";
+
+type AgentTarget = Pick<Target, "lease" | "port" | "isTls">;
 
 /** What an exchange may use of its client's connections. */
 export interface ClientUpstreams extends Disposable {
   /** An agent whose connection is certainly new without `mayReuse`. */
-  agentFor(lease: TrafficLease, port: number, mayReuse: boolean): Agent;
+  agentFor(target: AgentTarget, mayReuse: boolean): Agent;
   /** For plain messages over HTTP/1.1. */
   readonly plain: PlainUpstreams;
   /** Over HTTP/2. */
@@ -20,6 +24,7 @@ interface Pool {
   readonly agent: Agent;
   readonly address: string;
   readonly port: number;
+  readonly isTls: boolean;
   /** Of the VMM behind the address; another VMM may get the same address later. */
   readonly signal: AbortSignal;
   readonly onGone: () => void;
@@ -38,24 +43,21 @@ export class Upstreams implements ClientUpstreams {
    * An agent that holds at most one connection, the kept one when it leads to the same VMM and port.
    * Without `mayReuse` the connection is certainly new.
    */
-  agentFor(lease: TrafficLease, port: number, mayReuse: boolean): Agent {
+  agentFor({ lease, port, isTls }: AgentTarget, mayReuse: boolean): Agent {
     const pool = this.#pool;
     const isSame =
       pool !== undefined &&
       pool.address === lease.address &&
       pool.port === port &&
+      pool.isTls === isTls &&
       pool.signal === lease.signal;
     if (isSame && mayReuse) return pool.agent;
     this.#drop();
-    const agent = new Agent({
-      keepAlive: true,
-      maxSockets: 1,
-      maxFreeSockets: 1,
-      timeout: IDLE_MS,
-    });
+    const limits = { maxSockets: 1, maxFreeSockets: 1 };
+    const agent = newAgent(isTls, { ...limits, keepAlive: true, timeout: IDLE_MS });
     const onGone = () => agent.destroy();
     lease.signal.addEventListener("abort", onGone, { once: true });
-    this.#pool = { agent, address: lease.address, port, signal: lease.signal, onGone };
+    this.#pool = { agent, address: lease.address, port, isTls, signal: lease.signal, onGone };
     return agent;
   }
 
@@ -77,32 +79,39 @@ export class Upstreams implements ClientUpstreams {
 const MAX_KEPT_TARGETS = 16;
 const MAX_FREE_SOCKETS = 8;
 
+interface KeptAgent {
+  readonly agent: Agent;
+  readonly signal: AbortSignal;
+  readonly onGone: () => void;
+}
+
 /** As `Upstreams`, for a client whose exchanges are carried side by side. */
 export class SharedUpstreams implements ClientUpstreams {
   readonly plain = new PlainUpstreams(MAX_FREE_SOCKETS);
   readonly sessions = new UpstreamSessions();
-  readonly #kept = new Map<AbortSignal, { readonly agent: Agent; readonly onGone: () => void }>();
+  /** By VMM and whether it is for TLS. */
+  readonly #kept = new Map<string, KeptAgent>();
 
-  agentFor({ signal }: TrafficLease, _port: number, mayReuse: boolean): Agent {
-    const kept = this.#kept.get(signal);
+  agentFor({ lease, isTls }: AgentTarget, mayReuse: boolean): Agent {
+    const { vmmId, signal } = lease;
+    const key = `${vmmId} ${isTls}`;
+    const kept = this.#kept.get(key);
     if (mayReuse && kept !== undefined) return kept.agent;
-    if (!mayReuse || signal.aborted || this.#kept.size >= MAX_KEPT_TARGETS) return new Agent();
-    const agent = new Agent({
-      keepAlive: true,
-      maxFreeSockets: MAX_FREE_SOCKETS,
-      timeout: IDLE_MS,
-    });
+    if (!mayReuse || signal.aborted || this.#kept.size >= MAX_KEPT_TARGETS)
+      return newAgent(isTls, {});
+    const limits = { maxFreeSockets: MAX_FREE_SOCKETS };
+    const agent = newAgent(isTls, { ...limits, keepAlive: true, timeout: IDLE_MS });
     const onGone = () => {
-      this.#kept.delete(signal);
+      this.#kept.delete(key);
       agent.destroy();
     };
     signal.addEventListener("abort", onGone, { once: true });
-    this.#kept.set(signal, { agent, onGone });
+    this.#kept.set(key, { agent, signal, onGone });
     return agent;
   }
 
   [Symbol.dispose](): void {
-    for (const [signal, { agent, onGone }] of this.#kept) {
+    for (const { signal, agent, onGone } of this.#kept.values()) {
       signal.removeEventListener("abort", onGone);
       agent.destroy();
     }
@@ -110,4 +119,8 @@ export class SharedUpstreams implements ClientUpstreams {
     this.plain[Symbol.dispose]();
     this.sessions[Symbol.dispose]();
   }
+}
+
+function newAgent(isTls: boolean, options: AgentOptions): Agent {
+  return isTls ? new TlsAgent({ ...options, ...UNCHECKED }) : new Agent(options);
 }

@@ -13,6 +13,7 @@ import { hasErrorCode, ServiceError } from "../../errors.ts";
 import { createGuestClient } from "../../guest/client.ts";
 import { createLocalHost } from "../../host/local-host.ts";
 import { endpointAuthority } from "../../ingress/hostname.ts";
+import { limitsBySize } from "../../ingress/limits.ts";
 import { createIngress } from "../../ingress/server.ts";
 import { checkManagedBases } from "../../images/managed.ts";
 import { findAccessKeys } from "../../keys/access-keys.ts";
@@ -151,6 +152,9 @@ async function startService(
         ...{ traffic: domain.traffic, tokens, tls, log, ...trace, ...accessLog },
         observe: observeExchanges(instruments),
         shellAccess: (vmmId) => host.shellAccess(vmmId),
+        ...(config.ingress.limitsBySize && {
+          limitsOf: (record) => limitsBySize(store.images, record),
+        }),
       },
       {
         ...{ listen: config.ingressListen, domain: config.ingress.domain },

@@ -9,8 +9,14 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { connect, type TLSSocket } from "node:tls";
-import { createIngress, type Ingress, type IngressOptions } from "../../../src/ingress/server.ts";
+import {
+  createIngress,
+  type Ingress,
+  type IngressDeps,
+  type IngressOptions,
+} from "../../../src/ingress/server.ts";
 import type { ServeDeps } from "../../../src/ingress/serve.ts";
+import type { UpstreamTls } from "../../../src/ingress/upstream-tls.ts";
 import { ServiceError } from "../../../src/errors.ts";
 import { createLog, type Log } from "../../../src/lib/log.ts";
 import type { Trace } from "../../../src/lib/trace.ts";
@@ -133,7 +139,16 @@ export interface HarnessOptions extends Partial<IngressOptions> {
   readonly accessLog?: Log;
   readonly own?: TlsContextsDeps["own"];
   readonly shellAccess?: ServeDeps["shellAccess"];
+  readonly limitsOf?: IngressDeps["limitsOf"];
+  /** Whether the application's ports are tried for TLS; unless set they are taken not to speak it. */
+  readonly triesTls?: boolean;
 }
+
+const NO_TLS: UpstreamTls = {
+  isSpoken: async () => false,
+  forget: () => undefined,
+  doubt: () => undefined,
+};
 
 export async function startHarness({
   app,
@@ -142,6 +157,8 @@ export async function startHarness({
   openFrom,
   accessLog,
   own,
+  limitsOf,
+  triesTls = false,
   shellAccess = () => Promise.reject(new ServiceError("VMM_FAILED", "No shells here")),
   ...options
 }: HarnessOptions = {}): Promise<Harness> {
@@ -168,6 +185,8 @@ export async function startHarness({
         ...(observe && { observe }),
         ...(trace && { trace }),
         ...(accessLog && { accessLog }),
+        ...(limitsOf && { limitsOf }),
+        ...(!triesTls && { upstreamTls: NO_TLS }),
       },
       { listen: listenOn, shutdownGraceMs: 200, ...options },
     ),

@@ -72,7 +72,7 @@ async function decide(
 }
 
 test("admit passes a good token for the host's microVM to the default port", async () => {
-  const admitted = { kind: "admitted", microvmId: "microvm-1", port: 8080 };
+  const admitted = { kind: "admitted", record: record(), port: 8080 };
   assert.deepEqual(await decide({ token: await token() }), admitted);
   assert.deepEqual(await decide({ token: await token(), authority: "localhost:7443" }), admitted);
 });
@@ -157,7 +157,7 @@ test("admit tells the bearer of a shell token from one who may reach ports", asy
   const shell = await tokens.mint({ microvmId: "microvm-1", shell: true, expiresAt: 1000 });
   const both = [connector("HTTP_INGRESS"), connector("SHELL_INGRESS")];
   const withShell = record({ ingressNetworkConnectors: both });
-  const admitted = { kind: "shell", microvmId: "microvm-1" };
+  const admitted = { kind: "shell", record: withShell };
   assert.deepEqual(await decide({ token: shell }, withShell), admitted);
   assert.deepEqual(await decide({ token: shell, port: "8080" }, withShell), admitted);
   assert.equal(await decide({ token: shell }), REFUSALS.tokenFailed);

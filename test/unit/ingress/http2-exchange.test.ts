@@ -17,7 +17,7 @@ function read(...fields: string[]) {
       on: () => undefined,
     } as unknown as ServerHttp2Stream,
     raw: [...REQUEST, ...fields],
-    upstreams: {} as never,
+    connection: {} as never,
     signal: new AbortController().signal,
     clientAddress: "127.0.0.1",
   });

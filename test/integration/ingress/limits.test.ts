@@ -1,0 +1,235 @@
+// Limits of an endpoint: connections, requests and bytes, and that whoever is over them harms nobody else.
+
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
+import { Agent } from "node:https";
+import type { Duplex } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { test } from "node:test";
+import type { TLSSocket } from "node:tls";
+import { type EndpointLimits, NO_LIMITS } from "../../../src/ingress/limits.ts";
+import {
+  ENDPOINT_HOST,
+  ENDPOINT_ID,
+  fetchOnce,
+  type Harness,
+  type HarnessOptions,
+  MICROVM_ID,
+  microvmRecord,
+  readUntil,
+  startHarness,
+  until,
+} from "./harness.ts";
+
+const OTHER_ID = MICROVM_ID.replace("0f4a", "1f4a");
+const OTHER_ENDPOINT = ENDPOINT_ID.replace("7b0e", "8b0e");
+
+async function startLimited(
+  limits: Partial<EndpointLimits>,
+  options: HarnessOptions = {},
+): Promise<Harness> {
+  const harness = await startHarness({
+    ...options,
+    limitsOf: async () => ({ ...NO_LIMITS, ...limits }),
+  });
+  const other = microvmRecord({ microvmId: OTHER_ID, endpointId: OTHER_ENDPOINT });
+  harness.traffic.records.set(OTHER_ID, other);
+  return harness;
+}
+
+async function askOther(harness: Harness): Promise<number> {
+  const host = ENDPOINT_HOST.replace(ENDPOINT_ID, OTHER_ENDPOINT);
+  const token = await harness.token({ microvmId: OTHER_ID });
+  const headers = {
+    ...{ host, "x-aws-proxy-auth": token, "x-aws-proxy-port": String(harness.appPort) },
+  };
+  return (await fetchOnce(harness, { headers })).status;
+}
+
+async function get(harness: Harness, agent: Agent | false = false) {
+  return fetchOnce(harness, { agent, headers: await harness.credentials() });
+}
+
+test("a connection too many is answered 429 and closed, until another closes", async () => {
+  await using harness = await startLimited({ connections: 2 });
+  const agents = [new Agent({ keepAlive: true }), new Agent({ keepAlive: true })];
+  for (const agent of [...agents, ...agents]) assert.equal((await get(harness, agent)).status, 200);
+
+  const third = new Agent({ keepAlive: true });
+  const refused = await get(harness, third);
+  assert.equal(refused.status, 429);
+  assert.equal(refused.body, "Too many connections to this MicroVM");
+  assert.equal(refused.headers["retry-after"], "1");
+  assert.equal(refused.headers["cache-control"], "private, no-store");
+  assert.ok(refused.headers["x-amzn-requestid"]);
+  assert.equal(refused.headers["x-aws-proxy-error"], undefined);
+  await until(() => harness.ingress.countConnections() === 2, "the third connection is closed");
+  assert.equal(await askOther(harness), 200);
+
+  agents[0]?.destroy();
+  await until(() => harness.ingress.countConnections() < 2, "the first connection is closed");
+  assert.equal((await get(harness, third)).status, 200);
+  for (const agent of [...agents, third]) agent.destroy();
+});
+
+test("streams of one HTTP/2 connection count as one connection", async () => {
+  await using harness = await startLimited({ connections: 1 });
+  const open = () =>
+    connectHttp2(`https://${ENDPOINT_HOST}:${harness.ingress.address.port}`, {
+      ...{ ca: harness.caCertificate, lookup: undefined, host: "127.0.0.1" },
+      ...{ servername: ENDPOINT_HOST },
+    });
+  const credentials = await harness.credentials();
+  const status = async (session: ReturnType<typeof open>) => {
+    const stream = session.request({ ":path": "/", ...credentials });
+    const [headers] = (await once(stream, "response")) as [Record<string, string>];
+    stream.resume();
+    return headers[":status"];
+  };
+  const session = open();
+  const statuses = await Promise.all(Array.from({ length: 20 }, () => status(session)));
+  assert.deepEqual(new Set(statuses), new Set([200]));
+  const second = open();
+  const gone = once(second, "goaway");
+  assert.equal(await status(second), 429);
+  await gone;
+  assert.equal(await status(session), 200);
+  session.destroy();
+  second.destroy();
+});
+
+test("a request too many is answered 429, wakes nothing and leaves the connection", async () => {
+  await using harness = await startLimited({ requestsPerSecond: 0.001 });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  assert.equal((await get(harness, agent)).status, 200);
+  const refused = [await get(harness, agent), await get(harness, agent), await get(harness)];
+  for (const { status, body, headers } of refused) {
+    assert.deepEqual(
+      [status, body, headers["retry-after"]],
+      [429, "Too many requests to this MicroVM", "1"],
+    );
+  }
+  assert.equal(harness.traffic.leases.length, 1);
+  await until(() => harness.ingress.countConnections() === 1, "only the first connection is left");
+  assert.equal(await askOther(harness), 200);
+  agent.destroy();
+});
+
+test("a bad token learns nothing of limits and takes nothing of them", async () => {
+  await using harness = await startLimited({ requestsPerSecond: 0.001 });
+  const bad = { "x-aws-proxy-auth": await harness.token({ microvmId: OTHER_ID }) };
+  for (let number = 0; number < 3; number++)
+    assert.equal((await fetchOnce(harness, { headers: bad })).status, 403);
+  assert.equal((await get(harness)).status, 200);
+  assert.equal((await fetchOnce(harness, { headers: bad })).status, 403);
+});
+
+test("bodies go whole, both ways together no faster than the rate", async () => {
+  const body = randomBytes(3_000_000).toString("hex");
+  await using harness = await startLimited(
+    { bytesPerSecond: 8_000_000 },
+    { app: (request, response) => void request.pipe(response) },
+  );
+  const startedAt = performance.now();
+  const echoed = await fetchOnce(harness, {
+    ...{ method: "POST", headers: await harness.credentials(), body },
+  });
+  const sha = (text: string) => createHash("sha256").update(text).digest("hex");
+  assert.equal(sha(echoed.body), sha(body));
+  // Twelve million bytes, the first eight of them at once: a slow machine takes longer, none less.
+  assert.ok(performance.now() - startedAt >= 499);
+});
+
+test("an application that sends too fast is held back", async () => {
+  let sent = 0;
+  await using harness = await startLimited(
+    { bytesPerSecond: 100_000 },
+    {
+      app: (_request, response) => {
+        const more = () => {
+          while (!response.destroyed && response.write(Buffer.alloc(64 * 1024))) sent += 64 * 1024;
+        };
+        response.on("drain", more);
+        more();
+      },
+    },
+  );
+  const client = await send(harness, "GET", "");
+  await readUntil(client, "\r\n\r\n");
+  let seen = -1;
+  // Until nothing moves any more: what there is between the two ends is full.
+  while (seen !== sent) {
+    seen = sent;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  assert.ok(sent < 32 * 1024 * 1024, `${sent} bytes were taken`);
+  assert.equal(await askOtherHead(harness), 200);
+  client.destroy();
+});
+
+/** The status of an answer whose body does not end. */
+async function askOtherHead(harness: Harness): Promise<number> {
+  const client = await harness.connect();
+  const host = ENDPOINT_HOST.replace(ENDPOINT_ID, OTHER_ENDPOINT);
+  const token = await harness.token({ microvmId: OTHER_ID });
+  client.write(
+    `GET / HTTP/1.1\r\nHost: ${host}\r\nX-aws-proxy-auth: ${token}\r\nX-aws-proxy-port: ${harness.appPort}\r\n\r\n`,
+  );
+  const head = await readUntil(client, "\r\n");
+  client.destroy();
+  return Number(head.split(" ")[1]);
+}
+
+test("what either side of a tunnel sent before its end arrives whole at a rate", async () => {
+  await using harness = await startLimited({ bytesPerSecond: 1_000_000 });
+  const [fromClient, fromApp] = [randomBytes(700_000), randomBytes(700_000)];
+  const received = new Promise<Buffer>((resolve) => {
+    harness.app.on("upgrade", (_request, socket: Duplex) => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+      const chunks: Buffer[] = [];
+      socket.on("data", (chunk: Buffer) => {
+        chunks.push(chunk);
+        if (Buffer.concat(chunks).length < fromClient.length) return;
+        socket.end(fromApp);
+        resolve(Buffer.concat(chunks));
+      });
+    });
+  });
+  const client = await send(harness, "GET", "Connection: Upgrade\r\nUpgrade: x\r\n");
+  await readUntil(client, "\r\n\r\n");
+  client.write(fromClient);
+  assert.ok((await buffer(client)).equals(fromApp));
+  assert.ok((await received).equals(fromClient));
+});
+
+test("a client that leaves a slow transfer is let go of at both ends", async () => {
+  const [asked, closed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  await using harness = await startLimited(
+    { bytesPerSecond: 100_000 },
+    {
+      app: (request, response) => {
+        response.once("close", () => closed.resolve());
+        request.resume();
+        response.write(Buffer.alloc(100_000));
+        asked.resolve();
+      },
+    },
+  );
+  const client = await send(harness, "POST", "Content-Length: 100000\r\n");
+  client.write(Buffer.alloc(50_000));
+  await asked.promise;
+  client.destroy();
+  await closed.promise;
+  await until(() => harness.traffic.leases[0]?.disposals === 1, "the lease is given back");
+});
+
+/** Sends the header of a request on a connection of its own. */
+async function send(harness: Harness, method: string, fields: string): Promise<TLSSocket> {
+  const client = await harness.connect();
+  const credentials = Object.entries(await harness.credentials());
+  const lines = credentials.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  client.write(`${method} / HTTP/1.1\r\nHost: ${ENDPOINT_HOST}\r\n${fields}${lines}\r\n`);
+  return client;
+}
