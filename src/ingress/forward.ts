@@ -4,7 +4,7 @@
 import { isServiceError, ServiceError } from "../errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { fieldValues, responseHeaders, TIMING_HEADER, trailerFields } from "./headers.ts";
-import { type Pace, pipeAt } from "./pace.ts";
+import { type Pace, type Passage, pipeAt } from "./pace.ts";
 import { relayPlain } from "./plain-relay.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
 import { tunnel } from "./tunnel.ts";
@@ -114,7 +114,10 @@ function pipeResponse(
   const { body: incoming } = answer;
   const { body: outgoing } = response;
   return new Promise((resolve, reject) => {
+    let passage: Passage | undefined;
     const fail = (cause?: Error) => {
+      // The response ends with what the client has been sent.
+      passage?.stop();
       const details = { cutCode: answer.cutCode() };
       reject(new ServiceError("GUEST_UNREACHABLE", "Response was cut off", { cause, details }));
     };
@@ -135,7 +138,10 @@ function pipeResponse(
     if (outgoing.writableFinished) resolve();
     outgoing.once("finish", resolve);
     if (outgoing.writableEnded) incoming.resume();
-    else pipeAt(pace, incoming, outgoing).last.once("end", end);
+    else {
+      passage = pipeAt(pace, incoming, outgoing);
+      passage.last.once("end", end);
+    }
     // As for requests: together with the body's first bytes, or at once.
     setImmediate(() => {
       if (traffic.sent === 0 && !outgoing.writableEnded && !outgoing.destroyed) response.flush();

@@ -39,7 +39,7 @@ const MAX_INVALID_FRAMES = 100;
 const MAX_REJECTED_STREAMS = 100;
 const MAX_HEADER_PAIRS = 260;
 const LAST_STREAM_ID = 2 ** 31 - 1;
-/** PING is cheap, and a gRPC client measures with many while bytes flow. */
+/** PING and SETTINGS are cheap beside what a session carries. */
 const CONTROL_WHILE_BUSY = 0.1;
 
 export interface Http2Client {
@@ -57,7 +57,11 @@ export class Http2Connection implements ClientConnection {
   readonly #resets = new Allowance(200, 20);
   /** PING and SETTINGS. */
   readonly #control = new Allowance(1000, 100);
-  #exchanges = 0;
+  readonly #exchanges = new Set<Exchange>();
+  /** Body bytes of the exchanges that are over. */
+  #carried = 0;
+  /** Body bytes of all exchanges, at the last PING. */
+  #carriedAtPing = 0;
 
   readonly #clientAddress: string | undefined;
 
@@ -76,7 +80,7 @@ export class Http2Connection implements ClientConnection {
     // Followed by the close, which is what counts; a client may end its session in any way.
     session.on("error", () => clearTimeout(preface));
     session.on("stream", (stream, _headers, _flags, raw) => this.#take(stream, raw));
-    session.on("ping", () => this.#spendControl());
+    session.on("ping", () => this.#takePing());
     session.on("remoteSettings", () => this.#spendControl());
     session.setTimeout(limits.keepAliveMs, () => {
       if (!this.isBusy) session.close();
@@ -89,7 +93,7 @@ export class Http2Connection implements ClientConnection {
   }
 
   get isBusy(): boolean {
-    return this.#exchanges > 0;
+    return this.#exchanges.size > 0;
   }
 
   /** Takes no further streams once the client knows, and ends after the last one. */
@@ -116,17 +120,27 @@ export class Http2Connection implements ClientConnection {
       const isOver = stream.headersSent && stream.writableFinished && !stream.aborted;
       if (!isOver && !isCarried) left.abort(new Error("Client has left"));
     });
-    if (this.#exchanges >= MAX_STREAMS + MAX_ABANDONED) return this.#calm();
+    if (this.#exchanges.size >= MAX_STREAMS + MAX_ABANDONED) return this.#calm();
     const clientAddress = this.#clientAddress;
     const exchange = readHttp2Exchange({
       ...{ stream, raw, connection: this, signal: left.signal, clientAddress },
     });
     if ("kind" in exchange) return refuseStream(stream, exchange);
-    this.#exchanges += 1;
+    this.#exchanges.add(exchange);
     void this.#carry(exchange).finally(() => {
       isCarried = true;
-      this.#exchanges -= 1;
+      this.#exchanges.delete(exchange);
+      this.#carried += exchange.traffic.received + exchange.traffic.sent;
     });
+  }
+
+  /** A gRPC client measures with a PING in each round trip that brings data, thousands in a second: those come free. */
+  #takePing(): void {
+    let carried = this.#carried;
+    for (const { traffic } of this.#exchanges) carried += traffic.received + traffic.sent;
+    const hasCarried = carried !== this.#carriedAtPing;
+    this.#carriedAtPing = carried;
+    if (!hasCarried) this.#spendControl();
   }
 
   #spendControl(): void {

@@ -34,6 +34,13 @@ const DRAIN_BYTES = 1024 * 1024;
 const DRAIN_MS = 2000;
 const BAD_IN_VALUES = /[^\t\x20-\x7e\x80-\xff]/;
 const ORIGIN_FORM = /^\/[\x21-\x7e\x80-\xff]*$/;
+/** Of a response whose trailers say how the call ended; in gRPC-Web the body does. */
+const GRPC = /^application\/grpc(?:[+;]|$)/i;
+/** How a gRPC client hears of a lost connection: a reset would be read as a fault or as a cancellation of its own. */
+const UNAVAILABLE = {
+  "grpc-status": ["14"],
+  "grpc-message": ["Connection to the application was lost"],
+};
 const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /** The exchange, or the refusal of a request that could mean different things to different readers. */
@@ -160,6 +167,7 @@ interface Http2Response extends ExchangeResponse {
 
 function http2Response(stream: ServerHttp2Stream): Http2Response {
   let status = 200;
+  let isGrpc = false;
   let trailers: Record<string, string[]> = {};
   stream.once("wantTrailers", () => stream.sendTrailers(trailers));
   const inform = (fields: Record<string, string | number | string[]>) => {
@@ -179,6 +187,7 @@ function http2Response(stream: ServerHttp2Stream): Http2Response {
       const endStream = head.isEmpty === true;
       respond(stream, fields, { endStream, waitForTrailers: !endStream });
       status = head.status;
+      isGrpc = !endStream && GRPC.test(fieldValues(head.fields, "content-type")[0] ?? "");
     },
     noteStatus: (sent) => void (status = sent),
     // An HTTP/2 header is not held back.
@@ -188,7 +197,12 @@ function http2Response(stream: ServerHttp2Stream): Http2Response {
       for (const [name, value] of given) trailers[name.toLowerCase()]?.push(value);
       stream.end();
     },
-    cut: (code = constants.NGHTTP2_INTERNAL_ERROR) => stream.close(code),
+    cut(code) {
+      if (code !== undefined || !isGrpc || stream.closed || stream.writableEnded)
+        return stream.close(code ?? constants.NGHTTP2_INTERNAL_ERROR);
+      trailers = UNAVAILABLE;
+      stream.end();
+    },
   };
 }
 

@@ -13,6 +13,7 @@ import {
   unreachable,
   type UpstreamAnswer,
   type UpstreamResponse,
+  whenEnded,
 } from "./upstream.ts";
 import { serverNameOf } from "./upstream-tls.ts";
 
@@ -172,7 +173,7 @@ function sendBody(
   }
   countBody(exchange, target, () => outgoing.destroy(new Error("Request was cut")));
   const passage = pipeAt(target.pace, body, outgoing);
-  passage.last.once("end", () => {
+  whenEnded(passage.last, () => {
     const trailers = exchange.trailers();
     // What a client gave up midway must not reach the application as a whole.
     if (trailers === undefined) return void outgoing.destroy(new Error("Request was cut"));

@@ -1,6 +1,11 @@
 // Sends an exchange's request to the application over HTTP/2: with prior knowledge (RFC 9113, 3.3), or over TLS.
 
-import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
+import {
+  type ClientHttp2Stream,
+  constants,
+  type Http2Session,
+  type IncomingHttpHeaders,
+} from "node:http2";
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
 import { requestHeaders, trailerFields } from "./headers.ts";
 import { trailersOf, writableFields } from "./http2-fields.ts";
@@ -13,6 +18,7 @@ import {
   unreachable,
   type UpstreamAnswer,
   type UpstreamResponse,
+  whenEnded,
 } from "./upstream.ts";
 import { serverNameOf } from "./upstream-tls.ts";
 
@@ -20,7 +26,7 @@ import { serverNameOf } from "./upstream-tls.ts";
 const NOT_IN_HTTP2 = new Set(["host", "transfer-encoding"]);
 
 /** Sends the request; resolves when the application's header is there. Rejects GUEST_UNREACHABLE. */
-export function sendHttp2(
+export async function sendHttp2(
   exchange: Exchange,
   target: Target,
   mayReuse: boolean,
@@ -29,6 +35,8 @@ export function sendHttp2(
   const place = { ...target, serverName: serverNameOf(exchange.authority) };
   // Calls are not replayable as a rule and come by the thousand: they share a session, too.
   const mayShare = mayReuse || !isReplayable(exchange);
+  const mayOpen = !mayShare || sessions.mayOpen(place, exchange.signal);
+  if (mayOpen !== true && !(await mayOpen)) throw unreachable(target.port, false);
   const wasReused = mayShare && sessions.has(place);
   const isBodiless = exchange.framing.kind === "none";
   const options = { endStream: isBodiless, waitForTrailers: !isBodiless };
@@ -39,7 +47,7 @@ export function sendHttp2(
   } catch (error) {
     if (!(error instanceof Error) || error instanceof TypeError) throw error;
     // The session ended in this very moment.
-    return Promise.reject(unreachable(target.port, wasReused, error));
+    throw unreachable(target.port, wasReused, error);
   }
   for (const signal of [exchange.signal, target.lease.signal]) {
     const stop = cutWith(signal, () => stream.close(constants.NGHTTP2_CANCEL));
@@ -82,6 +90,7 @@ function responseOf(
   flags: number,
   raw: readonly string[],
 ): UpstreamResponse {
+  const { session } = stream;
   const fields = raw.filter((_text, index) => raw[index - (index % 2)]?.startsWith(":") !== true);
   return {
     kind: "response",
@@ -91,12 +100,17 @@ function responseOf(
     isEmpty: (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0,
     body: stream,
     trailers: trailersOf(stream),
-    cutCode: () => stream.rstCode,
+    // Where the connection went, node:http2 made the code up.
+    cutCode: () => (isConnected(session) ? stream.rstCode : undefined),
     release() {
       if (!stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL);
     },
     cut: () => stream.close(constants.NGHTTP2_CANCEL),
   };
+}
+
+function isConnected(session: Http2Session | undefined): boolean {
+  return session?.destroyed === false && !session.socket.destroyed;
 }
 
 function relayInformation({ response, expectsContinue }: Exchange, stream: ClientHttp2Stream) {
@@ -120,7 +134,7 @@ function sendBody(exchange: Exchange, stream: ClientHttp2Stream, target: Target)
     stream.sendTrailers(trailers);
   });
   countBody(exchange, target, () => stream.close(constants.NGHTTP2_CANCEL));
-  pipeAt(target.pace, body, stream).last.once("end", () => {
+  whenEnded(pipeAt(target.pace, body, stream).last, () => {
     if (exchange.trailers() === undefined) stream.close(constants.NGHTTP2_CANCEL);
     else stream.end();
   });

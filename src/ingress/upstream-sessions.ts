@@ -12,6 +12,7 @@ import { connect as connectSocket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { TrafficLease } from "../microvms/lease.ts";
 import { UNCHECKED } from "./upstream-tls.ts";
+import { cutWith } from "./upstream.ts";
 
 /** A client uses one port as a rule; the oldest session is closed for the one beyond this. */
 const MAX_SESSIONS = 16;
@@ -40,6 +41,9 @@ export interface SessionRequest {
 
 interface KeptSession {
   readonly session: ClientHttp2Session;
+  /** Resolves when the application's settings are there, or never will be. */
+  readonly greeting: Promise<void>;
+  isGreeted: boolean;
   readonly port: number;
   readonly signal: AbortSignal;
   streams: number;
@@ -51,6 +55,22 @@ export class UpstreamSessions implements Disposable {
   /** Whether a session for the target is there already. */
   has(target: SessionTarget): boolean {
     return this.#find(target) !== undefined;
+  }
+
+  /**
+   * Whether one stream more may be opened: where the target's session has one already and the application has yet to say
+   * how many it takes, it would refuse what is more. False: it never said.
+   */
+  mayOpen(target: SessionTarget, signal: AbortSignal): true | Promise<boolean> {
+    const found = this.#find(target);
+    if (found === undefined || found.isGreeted) return true;
+    return new Promise((resolve) => {
+      const stop = cutWith(signal, () => resolve(false));
+      void found.greeting.then(() => {
+        stop();
+        resolve(found.isGreeted);
+      });
+    });
   }
 
   /** Opens a stream on the target's session; certainly on a new one without `mayReuse`. It may still be connecting. */
@@ -85,7 +105,16 @@ export class UpstreamSessions implements Disposable {
     if (oldest !== undefined && this.#kept.size >= MAX_SESSIONS) this.#retire(oldest);
     const session = openSession(target);
     const { signal } = target.lease;
-    const kept: KeptSession = { session, port: target.port, signal, streams: 0 };
+    const kept: KeptSession = {
+      ...{ session, port: target.port, signal, streams: 0, isGreeted: false },
+      greeting: new Promise((resolve) => {
+        session.once("close", resolve);
+        session.once("remoteSettings", () => {
+          kept.isGreeted = true;
+          resolve();
+        });
+      }),
+    };
     this.#kept.add(kept);
     const onGone = () => session.destroy(undefined, constants.NGHTTP2_CANCEL);
     signal.addEventListener("abort", onGone, { once: true });
@@ -127,7 +156,8 @@ function openSession(target: SessionTarget): ClientHttp2Session {
   const timer = setTimeout(() => session.destroy(), connectTimeoutMs);
   session.once("connect", () => {
     clearTimeout(timer);
-    session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+    // Told of a moment later, when the client or the VMM may be gone.
+    if (!session.destroyed) session.setLocalWindowSize(SESSION_WINDOW_BYTES);
   });
   session.once("close", () => clearTimeout(timer));
   // Followed by the close of the session and of its streams, which is what counts.

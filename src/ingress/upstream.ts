@@ -85,3 +85,9 @@ export function cutWith(signal: AbortSignal, cut: () => void): () => void {
   else signal.addEventListener("abort", cut, { once: true });
   return () => signal.removeEventListener("abort", cut);
 }
+
+/** Calls `done` at the end of what is read; a stream of HTTP/2 that has not a single byte may be there already. */
+export function whenEnded(body: Readable, done: () => void): void {
+  if (body.readableEnded) done();
+  else body.once("end", done);
+}

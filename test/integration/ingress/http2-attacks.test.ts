@@ -183,6 +183,13 @@ const FLOODS: readonly [string, (index: number, request: Buffer) => Buffer][] = 
   ["a settings flood", () => frame(SETTINGS, 0, 0)],
   ["a ping flood", () => frame(PING, 0, 0, Buffer.alloc(8))],
   [
+    "a ping flood beside a call that carries nothing",
+    (index, request) =>
+      index === 0
+        ? frame(HEADERS, END_HEADERS, 1, request)
+        : Buffer.concat(Array<Buffer>(5).fill(frame(PING, 0, 0, Buffer.alloc(8)))),
+  ],
+  [
     "a flood of empty data",
     (index, request) => (index === 0 ? frame(HEADERS, END_HEADERS, 1, request) : frame(DATA, 0, 1)),
   ],

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import {
@@ -177,6 +178,27 @@ test("a large body streams both ways over HTTP/2", async () => {
   assert.ok(body.equals(await buffer(stream)));
 });
 
+test("a body that ends without a byte has ended for the application, over either version", async () => {
+  await using app = await startH2cApp((stream) => {
+    stream.once("end", () => stream.respond({ ":status": 204 }, { endStream: true }));
+    stream.resume();
+  });
+  await using harness = await startHarness({
+    app: (request, response) => {
+      request.once("end", () => response.writeHead(204).end());
+      request.resume();
+    },
+  });
+  await using session = await openSession(harness);
+  for (const fields of [{}, await toH2c(harness, app.port)]) {
+    const stream = await call(harness, session, { ":method": "POST", ...fields });
+    // Its end is a frame of its own: the header has not said that there is no body.
+    stream.end();
+    assert.equal((await headersOf(stream))[":status"], 204);
+    stream.close();
+  }
+});
+
 test("a client stream that does not read holds the application back", async () => {
   let written = 0;
   await using harness = await startHarness({
@@ -222,15 +244,30 @@ test("an application that breaks off resets the stream and not the session", asy
   await using harness = await startHarness({
     app: (request, response) => {
       if (request.url === "/") return void response.end("fine");
+      response.setHeader("content-type", request.headers.accept ?? "");
       response.write("first", () => response.destroy());
     },
   });
   await using session = await openSession(harness);
-  const stream = await call(harness, session, { ":path": "/break" });
-  stream.resume();
-  await closed(stream);
-  assert.equal(stream.rstCode, constants.NGHTTP2_INTERNAL_ERROR);
+  // gRPC-Web has no trailers that could tell.
+  for (const accept of ["text/plain", "application/grpc-web+proto"]) {
+    const stream = await call(harness, session, { ":path": "/break", accept });
+    stream.resume();
+    await closed(stream);
+    assert.equal(stream.rstCode, constants.NGHTTP2_INTERNAL_ERROR);
+  }
   assert.equal(await text(await call(harness, session)), "fine");
+});
+
+test("a client may measure with a PING after each of many answers", async () => {
+  await using harness = await startHarness();
+  await using session = await openSession(harness);
+  for (let index = 0; index < 1500; index += 1) {
+    assert.equal(await text(await call(harness, session)), "hello");
+    await new Promise<void>((resolve, reject) => {
+      session.ping((error) => (error === null ? resolve() : reject(error)));
+    });
+  }
 });
 
 test("a gRPC call in both directions has its messages, metadata and trailers over h2c", async () => {
@@ -327,6 +364,27 @@ test("a VMM that goes away cuts the calls over h2c", async () => {
   stream.resume();
   await closed(stream);
   assert.notEqual(stream.rstCode, constants.NGHTTP2_NO_ERROR);
+});
+
+test("a VMM that goes away in the moment of the connect takes nothing with it", async () => {
+  await using app = await startH2cApp((stream) => stream.respond({}, { endStream: true }));
+  await using harness = await startHarness();
+  await using session = await openSession(harness);
+  const fields = await toH2c(harness, app.port);
+  const abortOnConnect = (message: unknown) => {
+    const { socket } = message as { readonly socket: Socket };
+    // After what the session does by itself when it is connected, and before it has told of that.
+    queueMicrotask(() => socket.once("connect", () => harness.traffic.vmm.abort()));
+  };
+  subscribe("net.client.socket", abortOnConnect);
+  const stream = await call(harness, session, fields);
+  const headers = await headersOf(stream).finally(() =>
+    unsubscribe("net.client.socket", abortOnConnect),
+  );
+  assert.equal(headers[":status"], 502);
+  assert.equal(headers["x-aws-proxy-error"], "MICROVM_CONNECT_FAILED");
+  harness.traffic.vmm = new AbortController();
+  assert.equal((await headersOf(await call(harness, session, fields)))[":status"], 200);
 });
 
 /** Accepts upgrades as a WebSocket server does and echoes what follows. */
