@@ -61,12 +61,14 @@ export async function startService(options: ServiceOptions): Promise<RunningServ
     if (lastLines.length > 20) lastLines.shift();
     options.onLog?.(line);
   });
-  const ready = await Promise.race([
-    readyLine(child),
-    exited.then(({ code }) => {
-      throw new Error(`torpor serve exited with ${code}:\n${lastLines.join("\n")}`);
-    }),
-  ]);
+  const ended = exited.then(({ code }) => {
+    throw new Error(`torpor serve exited with ${code}:\n${lastLines.join("\n")}`);
+  });
+  const ready = await readyLine(child, ended).catch(async (error: unknown) => {
+    child.kill("SIGTERM");
+    await exited;
+    throw error;
+  });
   return {
     dataDir: options.dataDir,
     pid: child.pid ?? 0,
@@ -85,11 +87,15 @@ export async function startService(options: ServiceOptions): Promise<RunningServ
   };
 }
 
-async function readyLine(child: ChildProcess): Promise<{ endpoint: string; ingress: string }> {
+/** Rejects as `ended` does when the service ends instead. */
+async function readyLine(
+  child: ChildProcess,
+  ended: Promise<never>,
+): Promise<{ endpoint: string; ingress: string }> {
   if (child.stdout === null) throw new Error("torpor serve has no standard output");
   const lines = createInterface({ input: child.stdout });
   const [line] = (await within(
-    once(lines, "line"),
+    Promise.race([once(lines, "line"), ended]),
     READY_TIMEOUT_MS,
     "torpor serve is not ready",
   )) as [string];

@@ -36,18 +36,16 @@ describe("the walkthrough with the AWS SDK for JavaScript", { timeout: 600_000 }
   let microvm: TestMicrovm;
   let last: Counter;
 
+  const cleanUp = new AsyncDisposableStack();
   before(async () => {
-    collector = await startCollector();
+    collector = cleanUp.use(await startCollector());
     logs = mkdtempSync(path.join(tmpdir(), "torpor-e2e-logs-"));
+    cleanUp.defer(() => rmSync(logs, { recursive: true }));
     const config = `ingress.accessLog = "${logs}/access"\ntraces.endpoint = "${collector.endpoint}"\n`;
-    service = await startTestService({ config });
+    service = cleanUp.use(await startTestService({ config }));
   });
 
-  after(async () => {
-    await service[Symbol.asyncDispose]();
-    await collector[Symbol.asyncDispose]();
-    rmSync(logs, { recursive: true });
-  });
+  after(() => cleanUp.disposeAsync());
 
   test("a zipped Dockerfile becomes an image", async () => {
     const { clients } = service;

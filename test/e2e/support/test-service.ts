@@ -65,7 +65,10 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
   if (options.config !== undefined) writeFileSync(configPath, options.config);
   const configured = options.config !== undefined && { configPath };
   const start = () => startService({ dataDir, ...configured, onLog: (line) => log.push(line) });
-  const service = await start();
+  const service = await start().catch((error: unknown) => {
+    if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
+    throw error;
+  });
   const test: TestService = {
     ...{ dataDir, service, clients: createClients(service), log },
     async restart() {
