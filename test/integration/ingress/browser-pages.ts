@@ -66,6 +66,21 @@ export async function uploadInPage({ url, headers, body }: FetchInput & { readon
   return { status: response.status, answer, protocol: timing?.toJSON().nextHopProtocol };
 }
 
+/** Sends a body that grows while it is sent, which browsers do over HTTP/2 alone. */
+export async function streamInPage({ url, headers }: FetchInput) {
+  const body = new ReadableStream({
+    async start(controller) {
+      for (const part of ["one ", "two ", "three"]) {
+        controller.enqueue(new TextEncoder().encode(part));
+        await new Promise((resolve) => setTimeout(resolve));
+      }
+      controller.close();
+    },
+  });
+  const response = await fetch(url, { method: "POST", headers, body, duplex: "half" });
+  return response.text();
+}
+
 export async function eventsInPage(headers: Record<string, string>) {
   const response = await fetch("/events", { headers });
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();

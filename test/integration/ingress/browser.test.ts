@@ -15,6 +15,7 @@ import {
   eventsInPage,
   eventSourceInPage,
   fetchInPage,
+  streamInPage,
   uploadInPage,
 } from "./browser-pages.ts";
 import { ENDPOINT_HOST, type Harness, startHarness } from "./harness.ts";
@@ -139,6 +140,12 @@ describe("a browser", { timeout: 2 * TIMEOUT_MS }, () => {
       const seen = await browser.run(uploadInPage, input);
       assert.deepEqual(seen, { status: 200, answer: "POST grüße", protocol: "h2" });
       assert.equal(requests[0]?.headers["x-aws-proxy-auth"], undefined);
+    });
+
+    it("uploads a body that grows while it is sent", async () => {
+      const sent = await browser.run(streamInPage, { url: "/upload", headers });
+      assert.equal(sent, "POST one two three");
+      assert.equal(requests[0]?.headers["content-length"], undefined);
     });
 
     it("reads events as they come", async () => {

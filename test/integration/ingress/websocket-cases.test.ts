@@ -13,6 +13,7 @@ import type { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { WebSocketServer } from "ws";
 import { answersOf, describeAnswer, play, type Played } from "../../support/raw-websocket.ts";
+import { upgrade } from "../../support/shell-client.ts";
 import { ENDPOINT_HOST, type Harness, startHarness } from "./harness.ts";
 import { CLOSE_SCRIPTS } from "./websocket-scripts/closes.ts";
 import { COMPRESSED_SCRIPTS } from "./websocket-scripts/compressed.ts";
@@ -39,32 +40,27 @@ interface Outcome extends Pick<Opened, "extensions">, Pick<Played, "rest" | "end
 }
 
 describe("WebSocket frames through the ingress", { timeout: 120_000 }, () => {
+  const started = new AsyncDisposableStack();
   let harness: Harness;
   let session: ClientHttp2Session;
 
   before(async () => {
     harness = await startHarness();
+    started.use(harness);
     echoOn(harness);
     const { host, port } = harness.ingress.address;
     const options = { ca: harness.caCertificate, servername: ENDPOINT_HOST };
     session = connectHttp2(`https://${host}:${port}`, options);
+    started.defer(() => session.destroy());
     await once(session, "remoteSettings");
   });
 
-  after(async () => {
-    session.destroy();
-    await harness[Symbol.asyncDispose]();
-  });
+  after(() => started.disposeAsync());
 
   const ways: Readonly<Record<string, (extensions?: string) => Promise<Opened>>> = {
-    directly: (extensions) => {
-      const socket = connect(harness.appPort, "127.0.0.1");
-      return upgrade(socket, handshakeFields({}, extensions));
-    },
-    "over HTTP/1.1": async (extensions) => {
-      const socket = await harness.connect();
-      return upgrade(socket, handshakeFields(await harness.credentials(), extensions));
-    },
+    directly: (extensions) => open(connect(harness.appPort, "127.0.0.1"), {}, extensions),
+    "over HTTP/1.1": async (extensions) =>
+      open(await harness.connect(), await harness.credentials(), extensions),
     "over HTTP/2": async (extensions) =>
       extendedConnect(session, {
         ...(await harness.credentials()),
@@ -113,33 +109,17 @@ function echoOn(harness: Harness): void {
   });
 }
 
-function handshakeFields(credentials: Record<string, string>, extensions?: string): string {
-  const fields = Object.entries({
-    Host: ENDPOINT_HOST,
-    Connection: "Upgrade",
-    Upgrade: "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    ...(extensions !== undefined && { "Sec-WebSocket-Extensions": extensions }),
-    ...credentials,
-  });
-  return fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-}
-
-async function upgrade(socket: Socket, fields: string): Promise<Opened> {
+async function open(
+  socket: Socket,
+  credentials: Readonly<Record<string, string>>,
+  extensions?: string,
+): Promise<Opened> {
   socket.setNoDelay();
-  socket.write(`GET / HTTP/1.1\r\n${fields}\r\n`);
-  let received = Buffer.alloc(0);
-  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
-    received = Buffer.concat([received, chunk as Buffer]);
-    const end = received.indexOf("\r\n\r\n");
-    if (end === -1) continue;
-    const answer = received.subarray(0, end).toString("latin1");
-    assert.match(answer, /^HTTP\/1\.1 101 /);
-    const extensions = /^sec-websocket-extensions: (.*)$/im.exec(answer)?.[1];
-    return { socket, head: received.subarray(end + 4), extensions };
-  }
-  throw new Error(`Connection ended before the hand-shake was answered: ${received.toString()}`);
+  const offer = extensions !== undefined && { "Sec-WebSocket-Extensions": extensions };
+  const { header, rest } = await upgrade(socket, ENDPOINT_HOST, { ...offer, ...credentials });
+  assert.match(header, /^HTTP\/1\.1 101 /);
+  const agreed = /^sec-websocket-extensions: (.*)$/im.exec(header)?.[1]?.trim();
+  return { socket, head: rest, extensions: agreed };
 }
 
 async function extendedConnect(
