@@ -20,14 +20,22 @@ export interface Answer {
   readonly payload: Buffer;
 }
 
-/** Sends the pieces, one write each, and reads to the end of the connection; `head` is what came with the hand-shake. */
+export interface PlayOptions {
+  /** What came with the hand-shake. */
+  readonly head?: Buffer;
+  /** Reads nothing before everything is sent. */
+  readonly readsLate?: boolean;
+}
+
+/** Sends the pieces, one write each, and reads to the end of the connection. */
 export async function play(
   socket: Duplex,
   pieces: readonly Buffer[],
-  head: Buffer = Buffer.alloc(0),
+  { head = Buffer.alloc(0), readsLate = false }: PlayOptions = {},
 ): Promise<Played> {
   const received = [head];
-  socket.on("data", (chunk: Buffer) => received.push(chunk));
+  const read = () => socket.on("data", (chunk: Buffer) => received.push(chunk));
+  if (!readsLate) read();
   const ending = new Promise<string>((resolve) => {
     socket.once("end", () => resolve("end"));
     socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
@@ -37,6 +45,7 @@ export async function play(
     // A server may have ended before it was sent everything.
     await new Promise<void>((resolve) => socket.write(piece, () => resolve()));
   }
+  if (readsLate) read();
   const seen = await ending;
   socket.end();
   if (!socket.closed) await once(socket, "close");

@@ -70,7 +70,8 @@ describe("WebSocket frames through the ingress", { timeout: 120_000 }, () => {
 
   async function outcomeOf(way: string, script: Script): Promise<Outcome> {
     const { socket, head, extensions } = await (ways[way] ?? assert.fail())(script.extensions);
-    const { frames, rest, ending } = await play(socket, script.pieces, head);
+    const { pieces, readsLate = false } = script;
+    const { frames, rest, ending } = await play(socket, pieces, { head, readsLate });
     return {
       frames: frames.map((frame) => `${frame.isFinal} ${frame.reserved} ${describeAnswer(frame)}`),
       answers: answersOf(frames).map(describeAnswer),

@@ -103,6 +103,13 @@ const MANY = good(
   Array.from({ length: 1000 }, (_none, index) => ECHO.binary(pattern(index))),
 );
 
+/** The server has closed long before its last bytes are read. */
+const READ_LATE = [256, 4096].map((size) => {
+  const bytes = pattern(size * KIB);
+  const name = `a binary of ${size} KiB, which a slow client reads after the close`;
+  return { ...good(name, [binary(bytes)], [ECHO.binary(bytes)]), readsLate: true };
+});
+
 export const MESSAGE_SCRIPTS: readonly Script[] = [
   ...GOOD_FRAGMENTS,
   ...BAD_FRAGMENTS,
@@ -110,4 +117,5 @@ export const MESSAGE_SCRIPTS: readonly Script[] = [
   ...LARGE_TEXT,
   ...LARGE_FRAGMENTS,
   MANY,
+  ...READ_LATE,
 ];

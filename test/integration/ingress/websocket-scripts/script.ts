@@ -14,6 +14,8 @@ export interface Script {
   readonly pieces: readonly Buffer[];
   /** What an echo server says to it, the close frame last. */
   readonly answers: readonly Answer[];
+  /** Whether the client reads only when it has sent everything. */
+  readonly readsLate?: boolean;
   /** The `Sec-WebSocket-Extensions` offered. */
   readonly extensions?: string;
 }
