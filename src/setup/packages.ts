@@ -37,6 +37,7 @@ export const DEVELOPMENT_PACKAGES: readonly RequiredPackage[] = [
   { name: "python3-venv", why: "runs Python's AWS and HTTP clients in the tests" },
   { name: "golang-go", why: "builds test tools that are written in Go" },
   { name: "curl", why: "an HTTP client of the tests" },
+  { name: "chromium-headless-shell", why: "the browser of the tests" },
 ];
 
 /** What `bench ingress` compares the ingress with and loads it by; installed when it is first run. */

@@ -2,13 +2,13 @@
 
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
+import { clientFrame as frameOf, OPCODES, readFrames } from "./websocket-frames.ts";
 
 export interface ServerFrame {
   readonly opcode: number;
   readonly payload: Buffer;
 }
 
-const OPCODES = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 const WAIT_MS = 30_000;
 
 /** A masked frame as clients send it. */
@@ -17,16 +17,7 @@ export function clientFrame(
   payload: Buffer | string = "",
   isFinal = true,
 ): Buffer {
-  const body = Buffer.from(payload);
-  const mask = randomBytes(4);
-  const extra = body.length < 126 ? 0 : body.length < 65_536 ? 2 : 8;
-  const head = Buffer.alloc(2 + extra);
-  head.writeUInt8((isFinal ? 0x80 : 0) | OPCODES[kind], 0);
-  head.writeUInt8(0x80 | (extra === 0 ? body.length : extra === 2 ? 126 : 127), 1);
-  if (extra === 2) head.writeUInt16BE(body.length, 2);
-  if (extra === 8) head.writeBigUInt64BE(BigInt(body.length), 2);
-  const masked = body.map((byte, index) => byte ^ (mask[index % 4] ?? 0));
-  return Buffer.concat([head, mask, masked]);
+  return frameOf(OPCODES[kind], payload, { isFinal });
 }
 
 export class ShellClient {
@@ -127,25 +118,12 @@ export class ShellClient {
 
   #read(chunk: Buffer): void {
     this.#pending = Buffer.concat([this.#pending, chunk]);
-    for (;;) {
-      if (this.#pending.length < 2) break;
-      const short = this.#pending.readUInt8(1);
-      const extra = short === 126 ? 2 : short === 127 ? 8 : 0;
-      if (this.#pending.length < 2 + extra) break;
-      const length =
-        extra === 0
-          ? short
-          : extra === 2
-            ? this.#pending.readUInt16BE(2)
-            : Number(this.#pending.readBigUInt64BE(2));
-      const end = 2 + extra + length;
-      if (this.#pending.length < end) break;
-      const opcode = this.#pending.readUInt8(0) & 0x0f;
-      const payload = this.#pending.subarray(2 + extra, end);
+    const { frames, rest } = readFrames(this.#pending);
+    for (const { opcode, payload } of frames) {
       this.frames.push({ opcode, payload });
       if (opcode === OPCODES.binary) this.#bytes.push(payload);
-      this.#pending = this.#pending.subarray(end);
     }
+    this.#pending = this.#pending.subarray(this.#pending.length - rest);
     this.#wake();
   }
 }
