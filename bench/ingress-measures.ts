@@ -60,6 +60,14 @@ function requestMeasures(samples: Samples, load: Load): Measure[] {
       ...{ name: `${name}, HAProxy`, unit: "req/s" },
       ...{ samples: of("HAProxy", "rate"), floor: of("nginx", "rate") },
     },
+    ...(load.protocol === "h2"
+      ? []
+      : [
+          {
+            ...{ name: `${name}, bare pipe`, unit: "req/s" as const },
+            ...{ samples: of("pipe", "rate"), floor: of("nginx", "rate") },
+          },
+        ]),
     {
       name: `${name}, CPU/request`,
       unit: "ms",

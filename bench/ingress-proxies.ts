@@ -19,7 +19,7 @@ import type { LoadTarget } from "./ingress-load.ts";
 import type { IngressFacts } from "./ingress-process.ts";
 
 export interface Proxy extends LoadTarget {
-  readonly name: "ingress" | "nginx" | "HAProxy" | "direct";
+  readonly name: "ingress" | "nginx" | "HAProxy" | "pipe" | "direct";
   readonly pid: number;
   /** For uploads, which another program than the upstream takes. */
   readonly sinkFields: readonly string[];
@@ -54,12 +54,12 @@ export async function startProxies(
   const { workDir, cores, sinkPort, echoPort } = options;
   const run = (core: number, command: readonly string[]) => startPinned(stack, core, command);
   await makeDownloads(options);
-  const entry = path.join(REPOSITORY, "bench/ingress-process.ts");
+  const program = (name: string) => path.join(REPOSITORY, "bench", name);
   // As `bin/torpor` starts Node.
   const flags = ["--max-semi-space-size=64", "--disable-warning=ExperimentalWarning"];
   const node = [process.execPath, ...flags];
-  const ingress = run(cores.proxy, [...node, entry, workDir]);
-  const facts = await readFacts(ingress);
+  const ingress = run(cores.proxy, [...node, program("ingress-process.ts"), workDir]);
+  const facts = (await readFacts(ingress)) as IngressFacts;
   const [upstreamPort = 0, direct = 0, nginxPort = 0, haproxyPort = 0] = await freePorts();
   const addresses = {
     ...{ upstream: upstreamPort, direct, sink: sinkPort, echo: echoPort },
@@ -70,6 +70,9 @@ export async function startProxies(
   const upstream = run(cores.load, ["nginx", "-e", at("upstream.log"), "-c", at("upstream.conf")]);
   const nginx = run(cores.proxy, ["nginx", "-e", at("nginx.log"), "-c", at("nginx.conf")]);
   const haproxy = run(cores.proxy, ["haproxy", "-db", "-f", at("haproxy.cfg")]);
+  const pipeArguments = [program("ingress-pipe.ts"), workDir, String(upstreamPort)];
+  const pipe = run(cores.proxy, [...node, ...pipeArguments]);
+  const { port: pipePort } = await readFacts(pipe);
   await Promise.all(Object.values(addresses).map((port) => waitForPort(port)));
   const fieldsFor = (port: number) => [
     `X-aws-proxy-auth: ${facts.token}`,
@@ -85,6 +88,7 @@ export async function startProxies(
     proxy("ingress", ingress, facts.port),
     proxy("nginx", nginx, nginxPort),
     proxy("HAProxy", haproxy, haproxyPort),
+    proxy("pipe", pipe, pipePort),
     proxy("direct", upstream, direct),
   ];
 }
@@ -128,11 +132,12 @@ function startPinned(
   return child;
 }
 
-async function readFacts({ stdout }: ChildProcess): Promise<IngressFacts> {
-  if (stdout === null) throw new Error("The ingress has no standard output");
+/** What a program of the bench says once it listens. */
+async function readFacts({ stdout }: ChildProcess): Promise<Pick<IngressFacts, "port">> {
+  if (stdout === null) throw new Error("The program has no standard output");
   const signal = AbortSignal.timeout(READY_MS);
   const [line] = (await once(createInterface(stdout), "line", { signal })) as [string];
-  return JSON.parse(line) as IngressFacts;
+  return JSON.parse(line) as Pick<IngressFacts, "port">;
 }
 
 /** Ports that nobody listened on a moment ago. */

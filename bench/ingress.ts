@@ -5,7 +5,7 @@ import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { runCommand } from "../src/lib/command.ts";
-import { loadBody, type LoadOptions, loadRequests } from "./ingress-load.ts";
+import { loadBody, type LoadOptions, loadRequests, type Protocol } from "./ingress-load.ts";
 import {
   BODY_MIB,
   type Figure,
@@ -67,6 +67,7 @@ async function measureRound(context: Context, proxies: readonly Proxy[]): Promis
   const { load, samples } = context;
   for (const { protocol, connections } of LOADS) {
     for (const proxy of proxies) {
+      if (!carries(proxy, protocol)) continue;
       const options = { protocol, connections, seconds: SECONDS };
       const before = processorSeconds(proxy.pid);
       const { count, perSecond, p50Ms, p99Ms } = await loadRequests(load, proxy, options);
@@ -79,13 +80,18 @@ async function measureRound(context: Context, proxies: readonly Proxy[]): Promis
       add("p99", p99Ms);
     }
   }
-  for (const proxy of proxies.filter(({ name }) => name !== "direct")) {
+  for (const proxy of proxies.filter(({ name }) => name !== "direct" && name !== "pipe")) {
     await measureMessages(samples, proxy);
     for (const mib of [SMALL_BODY_MIB, BODY_MIB]) {
       await measureBody(context, proxy, { kind: "download", mib });
       await measureBody(context, proxy, { kind: "upload", mib });
     }
   }
+}
+
+/** A pipe does not turn one protocol into another. */
+function carries({ name }: Proxy, protocol: Protocol): boolean {
+  return name !== "pipe" || protocol === "http/1.1";
 }
 
 async function measureMessages(samples: Samples, proxy: Proxy): Promise<void> {
