@@ -2,9 +2,10 @@
 // answers. Nothing of sockets and streams.
 
 import { ServiceError } from "../errors.ts";
-import type { Scope } from "../microvms/records.ts";
+import type { MicrovmRecord, Scope } from "../microvms/records.ts";
 import { errorReply } from "./core-errors.ts";
 import type { Reply, WireError } from "./errors.ts";
+import { createTexts } from "./json-text.ts";
 import { answerOperation, splitUrl } from "./operation.ts";
 import { createRouter } from "./router.ts";
 import { type Probes, probeReply } from "./routes/probes.ts";
@@ -15,7 +16,7 @@ import { createAuthorizationReader } from "./sigv4-authorization.ts";
 import { createSigningKeys } from "./signing-keys.ts";
 import { type FindKey, peekService, type SignatureDeps, verifySignature } from "./sigv4.ts";
 
-export interface AnswerDeps extends RouteDeps {
+export interface AnswerDeps extends Omit<RouteDeps, "microvmText"> {
   readonly findKey: FindKey;
   /** Regions that there are; any unless given. */
   readonly regions?: readonly string[];
@@ -54,7 +55,10 @@ const REGION = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 
 /** The answers of the API over the domain in `deps`. */
 export function createAnswers(deps: AnswerDeps): Answers {
-  const operationDeps = { ...deps, findRoute: createRouter(ROUTES) };
+  const operationDeps = {
+    ...{ ...deps, findRoute: createRouter(ROUTES) },
+    microvmText: createTexts<MicrovmRecord>(),
+  };
   const signatureDeps = {
     ...{ findKey: deps.findKey, now: () => deps.clock.now() },
     ...(deps.regions && { regions: deps.regions }),

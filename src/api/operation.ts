@@ -5,6 +5,7 @@ import { traceparentIn } from "../lib/trace.ts";
 import type { Scope } from "../microvms/records.ts";
 import { type Reply, wireErrorOf } from "./errors.ts";
 import { checkMicrovmLabel, gatewayError, isServedPath } from "./gateway.ts";
+import { jsonOf } from "./json-text.ts";
 import type { Router } from "./router.ts";
 import type { OperationFact, Route, RouteDeps } from "./routes/route.ts";
 import { serializationError } from "./validation.ts";
@@ -80,7 +81,7 @@ async function run(
   return {
     status: route.status,
     headers: { "content-type": "application/json" },
-    body: JSON.stringify(output),
+    body: jsonOf(output),
   };
 }
 

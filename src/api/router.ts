@@ -32,6 +32,7 @@ function segmentsOf(path: string): string[] {
 }
 
 function decodeSegment(segment: string): string {
+  if (!segment.includes("%")) return segment;
   try {
     return decodeURIComponent(segment);
   } catch (error) {

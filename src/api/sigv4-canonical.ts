@@ -42,8 +42,13 @@ export function isRawList(headers: ReceivedHeaders): headers is readonly string[
 /** A header's value as it is signed: each trimmed, runs of blanks made one, repeats joined by commas. */
 export function canonicalHeaderValue(values: readonly string[]): string {
   const [only = ""] = values;
-  if (values.length === 1) return only.trim().replace(/\s+/g, " ");
-  return values.map((value) => value.trim().replace(/\s+/g, " ")).join(",");
+  return values.length === 1 ? oneSpaced(only) : values.map(oneSpaced).join(",");
+}
+
+function oneSpaced(value: string): string {
+  const trimmed = value.trim();
+  // Few values have blanks to replace: looking for one is cheaper than replacing none.
+  return /\s\s|[^\S ]/.test(trimmed) ? trimmed.replace(/\s+/g, " ") : trimmed;
 }
 
 /** Path and raw query of a request target. */

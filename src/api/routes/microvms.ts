@@ -39,8 +39,10 @@ export const microvmRoutes: readonly Route[] = [
     method: "GET",
     path: MICROVM,
     input: microvmInput,
-    handle: async ({ microvms, ingressAuthority }, scope, input) =>
-      microvmWire(await microvms.get(scope, input.microvmIdentifier), ingressAuthority),
+    handle: async ({ microvms, ingressAuthority, microvmText }, scope, input) => {
+      const record = await microvms.get(scope, input.microvmIdentifier);
+      return microvmText(record, () => microvmWire(record, ingressAuthority));
+    },
   }),
   stateChange("SuspendMicrovm", "POST", `${MICROVM}/suspend`, "suspend"),
   stateChange("ResumeMicrovm", "POST", `${MICROVM}/resume`, "resume"),
