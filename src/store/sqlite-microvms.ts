@@ -167,11 +167,13 @@ function statements(db: DatabaseSync) {
     runnable: db.prepare(
       "SELECT 1 FROM image_versions v JOIN images i ON i.account = v.account AND i.region = v.region AND i.name = v.image_name WHERE v.account = ? AND v.region = ? AND v.image_name = ? AND v.image_version = ? AND v.state = 'SUCCESSFUL' AND v.status = 'ACTIVE' AND i.state <> 'DELETING'",
     ),
-    list: db.prepare(
-      `SELECT microvm_id, state, image_arn, image_version, started_at FROM microvms WHERE account = $account AND region = $region
-        AND ($imageArn IS NULL OR image_arn = $imageArn) AND ($imageVersion IS NULL OR image_version = $imageVersion)
-        AND ($startedAt IS NULL OR (started_at, microvm_id) < ($startedAt, $microvmId))
-        ORDER BY started_at DESC, microvm_id DESC LIMIT $limit`,
+    list: rowsAsArrays(
+      db.prepare(
+        `SELECT microvm_id, state, image_arn, image_version, started_at FROM microvms WHERE account = $account AND region = $region
+          AND ($imageArn IS NULL OR image_arn = $imageArn) AND ($imageVersion IS NULL OR image_version = $imageVersion)
+          AND ($startedAt IS NULL OR (started_at, microvm_id) < ($startedAt, $microvmId))
+          ORDER BY started_at DESC, microvm_id DESC LIMIT $limit`,
+      ),
     ),
     live: db.prepare(`${select} WHERE state <> 'TERMINATED' ORDER BY started_at, microvm_id`),
     allocated: db.prepare(
@@ -192,6 +194,12 @@ function statements(db: DatabaseSync) {
     ),
     remove: db.prepare("DELETE FROM microvms WHERE microvm_id = ?"),
   };
+}
+
+/** A page of rows as arrays takes two thirds of the time of a page of objects. */
+function rowsAsArrays(statement: StatementSync): StatementSync {
+  statement.setReturnArrays(true);
+  return statement;
 }
 
 /** Throws QUOTA_EXCEEDED when what is recorded in the account and region has more memory than it may. */
@@ -283,13 +291,14 @@ function fromRow(row: Row): MicrovmRecord {
   };
 }
 
+/** Of a row of the list, which is an array. */
 function summaryOf(row: Row): MicrovmSummary {
   return {
-    microvmId: textOf(row, "microvm_id"),
-    state: textOf(row, "state") as MicrovmState,
-    imageArn: textOf(row, "image_arn"),
-    imageVersion: textOf(row, "image_version"),
-    startedAt: numberOf(row, "started_at"),
+    microvmId: textOf(row, "0"),
+    state: textOf(row, "1") as MicrovmState,
+    imageArn: textOf(row, "2"),
+    imageVersion: textOf(row, "3"),
+    startedAt: numberOf(row, "4"),
   };
 }
 
