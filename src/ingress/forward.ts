@@ -121,7 +121,8 @@ function pipeResponse(
       const details = { cutCode: answer.cutCode() };
       reject(new ServiceError("GUEST_UNREACHABLE", "Response was cut off", { cause, details }));
     };
-    if (outgoing.destroyed) return fail();
+    // Both may have broken off together with the header.
+    if (outgoing.destroyed || incoming.readableAborted) return fail();
     let hasEnded = false;
     const end = () => {
       const trailers = answer.trailers();

@@ -19,6 +19,7 @@ export const TIMING_HEADER = "x-torpor-timing";
 
 const CONNECTION_FIELDS = new Set([
   "connection",
+  "http2-settings",
   "keep-alive",
   "proxy-authenticate",
   "proxy-authorization",

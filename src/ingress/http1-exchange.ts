@@ -12,6 +12,7 @@ import {
   type UpgradeRequest,
 } from "./exchange.ts";
 import { requestFraming } from "./headers.ts";
+import { earlyHints } from "./plain-heads.ts";
 
 export interface Http1Upgrade {
   readonly protocol: string;
@@ -82,7 +83,7 @@ function http1Response(request: IncomingMessage, response: ServerResponse): Exch
     body: response,
     writeContinue: () => response.writeContinue(),
     writeEarlyHints(link) {
-      if (request.httpVersionMinor > 0) response.writeEarlyHints({ link });
+      if (request.httpVersionMinor > 0) response.socket?.write(earlyHints(link), "latin1");
     },
     start({ status, message, fields }) {
       response.sendDate = false;

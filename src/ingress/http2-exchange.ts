@@ -13,7 +13,7 @@ import {
 } from "./exchange.ts";
 import { fieldValues, type RawHeaders, requestFraming } from "./headers.ts";
 import { http2Direct } from "./http2-direct.ts";
-import { trailersOf, writableFields } from "./http2-fields.ts";
+import { trailerBlock, trailersOf, writableFields } from "./http2-fields.ts";
 import { type Refusal, REFUSALS, writeRefusal } from "./refusal.ts";
 
 export interface Http2ExchangeInput {
@@ -193,8 +193,7 @@ function http2Response(stream: ServerHttp2Stream): Http2Response {
     // An HTTP/2 header is not held back.
     flush: () => undefined,
     end(given) {
-      trailers = Object.fromEntries(given.map(([name]) => [name.toLowerCase(), []]));
-      for (const [name, value] of given) trailers[name.toLowerCase()]?.push(value);
+      trailers = trailerBlock(given);
       stream.end();
     },
     cut(code) {

@@ -14,6 +14,16 @@ export function writableFields(fields: RawHeaders): string[] {
   });
 }
 
+/** Trailer fields as node:http2 takes them. Their names are anybody's: one may be that of what every object has. */
+export function trailerBlock(fields: readonly [string, string][]): Record<string, string[]> {
+  const values = new Map<string, string[]>();
+  for (const [name, value] of fields) {
+    const key = name.toLowerCase();
+    values.set(key, [...(values.get(key) ?? []), value]);
+  }
+  return Object.fromEntries(values);
+}
+
 /** Keeps the trailers of the stream; the result is undefined while the body has not ended as it should. */
 export function trailersOf(stream: Http2Stream): () => RawHeaders | undefined {
   let trailers: RawHeaders = [];

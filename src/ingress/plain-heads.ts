@@ -153,3 +153,11 @@ export function headText(firstLine: string, fields: RawHeaders): string {
   }
   return `${text}\r\n`;
 }
+
+/**
+ * The informational response of early hints. Not node:http's: its check of the value throws, and takes time that doubles
+ * with each parameter of a bad one.
+ */
+export function earlyHints(link: string | string[]): string {
+  return headText("HTTP/1.1 103 Early Hints", ["Link", [link].flat().join(", ")]);
+}

@@ -4,7 +4,7 @@ import { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Writable } from "node:stream";
 import type { ExchangeResponse, ResponseHead } from "./exchange.ts";
-import { headText } from "./plain-heads.ts";
+import { earlyHints, headText } from "./plain-heads.ts";
 
 /** A body up to this goes out in one piece with the head. */
 const JOINED_BYTES = 8 * 1024;
@@ -42,7 +42,7 @@ export class PlainResponse implements ExchangeResponse {
   }
 
   writeEarlyHints(link: string | string[]): void {
-    this.#stream().writeEarlyHints({ link });
+    this.#socket.write(earlyHints(link), "latin1");
   }
 
   start({ status, message, fields }: ResponseHead): void {

@@ -8,7 +8,7 @@ import {
 } from "node:http2";
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
 import { requestHeaders, trailerFields } from "./headers.ts";
-import { trailersOf, writableFields } from "./http2-fields.ts";
+import { trailerBlock, trailersOf, writableFields } from "./http2-fields.ts";
 import { pipeAt } from "./pace.ts";
 import {
   countBody,
@@ -127,11 +127,7 @@ function relayInformation({ response, expectsContinue }: Exchange, stream: Clien
 function sendBody(exchange: Exchange, stream: ClientHttp2Stream, target: Target): void {
   const { body } = exchange;
   stream.once("wantTrailers", () => {
-    const trailers: Record<string, string[]> = {};
-    for (const [name, value] of trailerFields(exchange.trailers() ?? [])) {
-      (trailers[name.toLowerCase()] ??= []).push(value);
-    }
-    stream.sendTrailers(trailers);
+    stream.sendTrailers(trailerBlock(trailerFields(exchange.trailers() ?? [])));
   });
   countBody(exchange, target, () => stream.close(constants.NGHTTP2_CANCEL));
   whenEnded(pipeAt(target.pace, body, stream).last, () => {

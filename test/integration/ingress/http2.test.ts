@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
@@ -299,6 +300,30 @@ test("a gRPC call in both directions has its messages, metadata and trailers ove
     assert.equal((await trailers)[0]["x-end-bin"], "Ag==, Aw==");
     if (isLast) assert.equal(app.connections(), 1);
   }
+});
+
+test("trailers of any name reach an application over h2c, but for those of the connection", async () => {
+  const names = ["constructor", "__proto__", "valueof", "x-sum", "x-sum", "http2-settings"];
+  const given = names.map((name, index): [string, string] => [name, String(index)]);
+  const seen = Promise.withResolvers<string[]>();
+  await using app = await startH2cApp((stream) => {
+    stream.once("trailers", (_trailers, _flags, raw: string[]) => seen.resolve(raw));
+    stream.resume();
+    stream.respond({ ":status": 200 }, { endStream: true });
+  });
+  await using harness = await startHarness();
+  const outgoing = httpsRequest({
+    ...{ ...harness.ingress.address, servername: ENDPOINT_HOST, ca: harness.caCertificate },
+    ...{ method: "POST", agent: false },
+    headers: { host: ENDPOINT_HOST, ...(await toH2c(harness, app.port)) },
+  });
+  outgoing.write("body");
+  outgoing.addTrailers(given);
+  outgoing.end();
+  const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
+  incoming.resume();
+  const wanted = given.filter(([name]) => name !== "http2-settings");
+  assert.deepEqual(await seen.promise, wanted.flat());
 });
 
 test("a gRPC answer of trailers only ends with its header", async () => {

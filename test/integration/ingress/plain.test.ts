@@ -8,7 +8,7 @@ import { connect } from "node:http2";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
-import { ENDPOINT_HOST, type Harness, readUntil, startHarness } from "./harness.ts";
+import { ENDPOINT_HOST, type Harness, readUntil, startHarness, until } from "./harness.ts";
 
 const MIB = 1024 * 1024;
 
@@ -121,6 +121,24 @@ test("an answer that is not plain passes, and so does the next", async () => {
     );
   }
   socket.destroy();
+});
+
+test("an answer that breaks in the packet of its header ends the connection", async () => {
+  await using harness = await startHarness();
+  await using app = await startRawApp(
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n",
+  );
+  for (const timing of ["", "X-Torpor-Timing: 1\r\n"]) {
+    const socket = await harness.connect();
+    const ended = once(socket, "close");
+    socket.on("error", () => undefined).resume();
+    socket.write(`GET / HTTP/1.1\r\n${await fieldsOf(harness, app.port)}${timing}\r\n`);
+    await ended;
+  }
+  await until(
+    () => harness.traffic.leases.every(({ disposals }) => disposals === 1),
+    "the leases are given back",
+  );
 });
 
 test("a client that does not read holds back an application that has announced its body", async () => {

@@ -263,6 +263,26 @@ test("early hints pass", async () => {
   await once(outgoing, "response");
 });
 
+test("early hints with a value that is none pass as they are, in no time", async () => {
+  const links = ["garbage", "", `<a>${";a=a=a=a=a".repeat(60)}"`];
+  let link = "";
+  await using harness = await startHarness({
+    app: (_request, response) => {
+      const hints = `HTTP/1.1 103 Early Hints\r\nLink: ${link}\r\n\r\n`;
+      response.socket?.write(hints, () => response.end());
+    },
+  });
+  for (link of links)
+    for (const method of ["GET", "POST"]) {
+      const outgoing = await openRequest(harness, { method });
+      const hints = once(outgoing, "information");
+      outgoing.end();
+      const [information] = (await hints) as [{ headers: Record<string, string> }];
+      assert.equal(information.headers.link, link);
+      await once(outgoing, "response");
+    }
+});
+
 test("responses without a body pass: HEAD, 204, 304", async () => {
   await using harness = await startHarness({
     app: (request, response) => {
