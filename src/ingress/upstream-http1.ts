@@ -39,7 +39,7 @@ export function sendHttp1(
     headers: http1Header(exchange, target),
     maxHeaderSize: RESPONSE_HEADER_LIMIT,
   });
-  limitConnectTime(outgoing, target.connectTimeoutMs);
+  limitConnectTime(outgoing, target);
   for (const signal of [exchange.signal, lease.signal]) {
     const stop = cutWith(signal, () => {
       outgoing.destroy(new Error("Request was cut"));
@@ -134,14 +134,18 @@ function outgoingFraming({ framing, method }: Exchange): Framing {
   return framing.kind === "none" && usuallyHasBody ? { kind: "length", bytes: "0" } : framing;
 }
 
-function limitConnectTime(outgoing: ClientRequest, timeoutMs: number): void {
+/** The hand-shake of TLS included: an application without TLS may wait for a line that never comes. */
+function limitConnectTime(
+  outgoing: ClientRequest,
+  { connectTimeoutMs, isTls }: Pick<Target, "connectTimeoutMs" | "isTls">,
+): void {
   outgoing.once("socket", (socket) => {
     if (!socket.connecting) return;
     const timer = setTimeout(
       () => outgoing.destroy(new Error("Connection attempt timed out")),
-      timeoutMs,
+      connectTimeoutMs,
     );
-    socket.once("connect", () => clearTimeout(timer));
+    socket.once(isTls ? "secureConnect" : "connect", () => clearTimeout(timer));
     socket.once("close", () => clearTimeout(timer));
   });
 }

@@ -1,14 +1,17 @@
 // Whether an application's port speaks TLS. Nobody says so: before the first request the first message of a hand-shake is
 // sent on a connection of its own, as the service does it. MicroVMs of one image version begin as copies of one another:
-// what was found for one holds for all of them, until one of them shows otherwise.
+// what was found for one holds for all of them that were not tried themselves, until one of them shows otherwise.
 //
 // INVARIANTS
+// - A microVM never waits for another's answer, and its own counts more: an application that lies to us, now so, now
+//   otherwise, costs each of the others one request at most.
+// - Where two of a version differ, each is tried by itself.
 // - Only an answer is remembered: a port that is closed, or silent, is tried again with the next request.
-// - What is remembered is bounded, the oldest is forgotten first, and one is tried at a time for a kind.
+// - What is remembered is bounded, and no microVM can have another's forgotten.
 
 import { connect as connectSocket, isIP } from "node:net";
 import { Duplex } from "node:stream";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, DEFAULT_CIPHERS } from "node:tls";
 import type { TrafficLease } from "../microvms/lease.ts";
 import type { MicrovmRecord } from "../microvms/records.ts";
 
@@ -24,7 +27,7 @@ type Place = Pick<TlsQuestion, "record" | "port">;
 export interface UpstreamTls {
   /** Takes at most two seconds longer than a connect. False for a port that answers nothing. */
   isSpoken(question: TlsQuestion): Promise<boolean>;
-  /** The application could not be spoken to. */
+  /** The application could not be spoken to: its port is tried before the next request. */
   forget(place: Place): void;
   /** The application answered 400, as servers of TLS do to those who speak none. */
   doubt(place: Place): void;
@@ -32,76 +35,94 @@ export interface UpstreamTls {
 
 /** From the connection to the first byte of an answer. */
 const ANSWER_MS = 2000;
+/** MicroVMs, and image versions; the oldest are forgotten first. */
 const MAX_REMEMBERED = 4096;
+/** Of a microVM, where the oldest is forgotten, and of a version, where no more are shared. */
+const MAX_PORTS = 64;
+
+type Ports<T> = Map<number, T>;
 
 /** Knows of no port yet. */
 export function createUpstreamTls(): UpstreamTls {
-  const known = new Map<string, boolean>();
-  /** Ports of single microVMs that were tried themselves. */
-  const tried = new Map<string, true>();
+  const found = new Map<string, Ports<boolean | "to be tried">>();
+  const shared = new Map<string, Ports<boolean | "differs">>();
   const trying = new Map<string, Promise<boolean>>();
+  const share = ({ record, port }: Place, isTls: boolean | undefined) => {
+    const ports = portsOf(shared, versionOf(record));
+    const known = ports.get(port);
+    if (known !== undefined && known !== isTls) ports.set(port, "differs");
+    else if (isTls !== undefined && ports.size < MAX_PORTS) ports.set(port, isTls);
+  };
   const ask = async (question: TlsQuestion): Promise<boolean> => {
     const answer = await tryHello(question);
-    if (answer === "none") return false;
-    remember(known, kindOf(question), answer === "tls");
-    remember(tried, placeOf(question), true);
-    return answer === "tls";
-  };
-  const forget = (place: Place) => {
-    known.delete(kindOf(place));
-    tried.delete(placeOf(place));
+    if (answer === "closed") return false;
+    const isTls = answer === "silent" ? undefined : answer === "tls";
+    share(question, isTls);
+    if (isTls !== undefined) remember(found, question, isTls);
+    return isTls === true;
   };
   return {
     async isSpoken(question) {
-      const kind = kindOf(question);
-      const answer = known.get(kind) ?? trying.get(kind);
-      if (answer !== undefined) return answer;
-      const asking = ask(question).finally(() => trying.delete(kind));
-      trying.set(kind, asking);
+      const { record, port } = question;
+      const own = found.get(record.microvmId)?.get(port);
+      if (typeof own === "boolean") return own;
+      const others = shared.get(versionOf(record))?.get(port);
+      if (own === undefined && typeof others === "boolean") return others;
+      const key = `${record.microvmId} ${port}`;
+      const asking = trying.get(key) ?? ask(question).finally(() => trying.delete(key));
+      trying.set(key, asking);
       return asking;
     },
-    forget,
+    forget: (place) => remember(found, place, "to be tried"),
     doubt(place) {
-      if (!tried.has(placeOf(place))) forget(place);
+      const own = found.get(place.record.microvmId)?.get(place.port);
+      if (own === undefined) remember(found, place, "to be tried");
     },
   };
 }
 
-function kindOf({ record: { imageArn, imageVersion }, port }: Place): string {
-  return `${imageArn} ${imageVersion} ${port}`;
+function versionOf({ imageArn, imageVersion }: MicrovmRecord): string {
+  return `${imageArn} ${imageVersion}`;
 }
 
-function placeOf({ record: { microvmId }, port }: Place): string {
-  return `${microvmId} ${port}`;
+function remember<T>(found: Map<string, Ports<T>>, { record, port }: Place, value: T): void {
+  const ports = portsOf(found, record.microvmId);
+  if (!ports.has(port)) makeRoom(ports, MAX_PORTS);
+  ports.set(port, value);
 }
 
-function remember<T>(map: Map<string, T>, key: string, value: T): void {
+function portsOf<T>(map: Map<string, Ports<T>>, key: string): Ports<T> {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  makeRoom(map, MAX_REMEMBERED);
+  const ports: Ports<T> = new Map();
+  map.set(key, ports);
+  return ports;
+}
+
+function makeRoom<K>(map: Map<K, unknown>, limit: number): void {
   const [oldest] = map.keys();
-  if (map.size >= MAX_REMEMBERED && oldest !== undefined) map.delete(oldest);
-  map.set(key, value);
+  if (map.size >= limit && oldest !== undefined) map.delete(oldest);
 }
 
-/** `none` for a port that is closed or silent. Does not reject. */
-async function tryHello({
-  lease,
-  port,
-  connectTimeoutMs,
-}: TlsQuestion): Promise<"tls" | "plain" | "none"> {
+type Answer = "tls" | "plain" | "silent" | "closed";
+
+/** Sends the first message of a hand-shake and looks at what comes back. Does not reject. */
+async function tryHello({ lease, port, connectTimeoutMs }: TlsQuestion): Promise<Answer> {
   const hello = await clientHello();
   return new Promise((resolve) => {
     const socket = connectSocket({ host: lease.address, port, allowHalfOpen: true });
-    let answer: "tls" | "plain" | "none" = "none";
+    let answer: Answer = "closed";
     let timer = setTimeout(() => socket.destroy(), connectTimeoutMs);
     const onGone = () => socket.destroy();
     lease.signal.addEventListener("abort", onGone, { once: true });
     if (lease.signal.aborted) onGone();
-    let isConnected = false;
     const conclude = (spoken: "tls" | "plain") => {
-      if (answer === "none") answer = spoken;
+      if (answer === "silent") answer = spoken;
       socket.destroy();
     };
     socket.once("connect", () => {
-      isConnected = true;
+      answer = "silent";
       clearTimeout(timer);
       timer = setTimeout(() => socket.destroy(), ANSWER_MS);
       // With the end of the connection behind it: a server of HTTP that waits for a whole line need not wait for it.
@@ -109,9 +130,7 @@ async function tryHello({
     });
     socket.once("data", ([type]: Buffer) => conclude(isTlsRecord(type) ? "tls" : "plain"));
     socket.once("end", () => conclude("plain"));
-    socket.on("error", () => {
-      if (isConnected) conclude("plain");
-    });
+    socket.on("error", () => conclude("plain"));
     socket.once("close", () => {
       clearTimeout(timer);
       lease.signal.removeEventListener("abort", onGone);
@@ -142,8 +161,14 @@ function isTlsRecord(type: number | undefined): boolean {
   return type === 0x15 || type === 0x16;
 }
 
-/** The way to the microVM is the host's own, and its application has no name that an authority could vouch for. */
-export const UNCHECKED = { rejectUnauthorized: false } as const;
+/**
+ * The way to the microVM is the host's own, and its application has no name that an authority could vouch for. Without the
+ * key exchange over a finite field of the application's choice, which would keep the ingress busy for a second.
+ */
+export const UNCHECKED = {
+  rejectUnauthorized: false,
+  ciphers: `${DEFAULT_CIPHERS}:!kDHE`,
+} as const;
 
 /** What an application is told that it is asked for: the host without its port; nothing when that is an address. */
 export function serverNameOf(authority: string | undefined): string {

@@ -48,6 +48,8 @@ export class FakeTraffic implements Traffic {
   readonly activity: string[] = [];
   vmm = new AbortController();
   address = "127.0.0.1";
+  /** Of microVMs that are elsewhere. */
+  readonly addresses = new Map<string, string>();
   /** Called before a lease is given; may wait or reject. */
   beforeOpen: (signal: AbortSignal) => Promise<void> = async () => undefined;
 
@@ -67,7 +69,7 @@ export class FakeTraffic implements Traffic {
     this.leases.push(lease);
     return {
       vmmId: "vmm-1",
-      address: this.address,
+      address: this.addresses.get(microvmId) ?? this.address,
       signal: this.vmm.signal,
       waitedMs: 0,
       [Symbol.dispose]: () => void (lease.disposals += 1),

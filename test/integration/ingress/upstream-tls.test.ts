@@ -19,6 +19,7 @@ import {
   ENDPOINT_ID,
   fetchOnce,
   type Harness,
+  type HarnessOptions,
   MICROVM_ID,
   microvmRecord,
   readUntil,
@@ -36,11 +37,14 @@ before(async () => {
   await rm(directory, { recursive: true });
 });
 
+/** Where the microVMs are; the other one may be there, too. */
+const [HERE, THERE] = ["127.0.0.1", "127.0.0.2"];
+
 const cleanUp = new AsyncDisposableStack();
 after(() => cleanUp.disposeAsync());
 
 /** Listens on loopback until the end of the tests; counts connections. */
-async function listen(server: Server, port = 0) {
+async function listen(server: Server, port = 0, host = HERE) {
   const sockets = new Set<Socket>();
   const app = { port, connections: 0, stop: async () => undefined as void };
   server.on("connection", (socket) => {
@@ -49,7 +53,7 @@ async function listen(server: Server, port = 0) {
     socket.on("error", () => undefined);
     socket.once("close", () => sockets.delete(socket));
   });
-  server.listen(port, "127.0.0.1");
+  server.listen(port, host);
   await once(server, "listening");
   app.port = (server.address() as AddressInfo).port;
   app.stop = async () => {
@@ -73,10 +77,22 @@ const tlsApp = (port = 0, name = "tls") =>
     }),
     port,
   );
-const plainApp = (port = 0) =>
+const plainApp = (port = 0, host = HERE) =>
   listen(
     createHttpServer((_request, response) => response.end("plain")),
     port,
+    host,
+  );
+const quietApp = (port = 0, host = HERE) =>
+  listen(
+    createServer((socket) => {
+      socket.on("data", (bytes: Buffer) => {
+        if (bytes.toString("latin1").startsWith("GET"))
+          socket.end("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nquiet");
+      });
+    }),
+    port,
+    host,
   );
 
 async function ask(harness: Harness, port: number, input: { body?: string; host?: string } = {}) {
@@ -95,11 +111,21 @@ const OTHER_ID = MICROVM_ID.replace("0f4a", "1f4a");
 const OTHER_ENDPOINT = ENDPOINT_ID.replace("7b0e", "8b0e");
 const OTHER_HOST = ENDPOINT_HOST.replace(ENDPOINT_ID, OTHER_ENDPOINT);
 
-async function startTrying(): Promise<Harness> {
-  const harness = await startHarness({ triesTls: true });
+async function startTrying(options: HarnessOptions = {}): Promise<Harness> {
+  const harness = await startHarness({ ...options, triesTls: true });
   const other = microvmRecord({ microvmId: OTHER_ID, endpointId: OTHER_ENDPOINT });
   harness.traffic.records.set(OTHER_ID, other);
   return harness;
+}
+
+/** Asks another microVM of the same image version. */
+async function askThere(harness: Harness, port: number, microvmId = OTHER_ID) {
+  harness.traffic.addresses.set(microvmId, THERE);
+  const record = microvmRecord({ microvmId, endpointId: OTHER_ENDPOINT });
+  harness.traffic.records.set(microvmId, record);
+  const token = await harness.token({ microvmId });
+  const headers = { host: OTHER_HOST, "x-aws-proxy-auth": token, "x-aws-proxy-port": String(port) };
+  return fetchOnce(harness, { headers });
 }
 
 test("an application that speaks TLS is spoken to by TLS, body and all", async () => {
@@ -116,11 +142,12 @@ test("a port is tried once for an image version, TLS or not", async () => {
   await using harness = await startTrying();
   const apps = [await tlsApp(), await plainApp()];
   for (const app of apps) {
-    const answers = await Promise.all([
-      ...[ask(harness, app.port), ask(harness, app.port)],
-      ...[ask(harness, app.port, { host: OTHER_HOST }), ask(harness, app.port)],
-    ]);
-    assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
+    for (const host of [ENDPOINT_HOST, OTHER_HOST]) {
+      const answers = await Promise.all([
+        ...[ask(harness, app.port, { host }), ask(harness, app.port, { host })],
+      ]);
+      assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
+    }
     assert.equal(app.connections, 5);
   }
   const newer = microvmRecord({
@@ -234,14 +261,7 @@ test("an application that insists on a client's certificate cannot be reached", 
 
 test("an application that says nothing to a hand-shake is spoken to without TLS", async () => {
   await using harness = await startTrying();
-  const app = await listen(
-    createServer((socket) => {
-      socket.on("data", (bytes: Buffer) => {
-        if (bytes.toString("latin1").startsWith("GET"))
-          socket.end("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nquiet");
-      });
-    }),
-  );
+  const app = await quietApp();
   assert.equal((await ask(harness, app.port)).body, "quiet");
 });
 
@@ -254,4 +274,74 @@ test("a closed port is 502, and open once something listens", async () => {
   assert.equal(refused.headers["x-aws-proxy-error"], "APP_CONNECT_FAILED");
   await tlsApp(app.port);
   assert.equal((await ask(harness, app.port)).body, "tls ");
+});
+
+test("an application that lies about TLS costs another microVM one request", async () => {
+  await using harness = await startTrying();
+  const liar = await tlsApp();
+  await plainApp(liar.port, THERE);
+  assert.equal((await ask(harness, liar.port)).body, "tls ");
+  assert.equal((await askThere(harness, liar.port)).status, 502);
+  for (let number = 0; number < 2; number++) {
+    assert.equal((await askThere(harness, liar.port)).body, "plain");
+    await liar.stop();
+    assert.equal((await ask(harness, liar.port)).status, 502);
+    await tlsApp(liar.port).then(async (again) => {
+      assert.equal((await ask(harness, liar.port)).body, "tls ");
+      liar.stop = again.stop;
+    });
+  }
+  // Neither does a third one believe it.
+  const third = OTHER_ID.replace("1f4a", "2f4a");
+  assert.equal((await askThere(harness, liar.port, third)).body, "plain");
+});
+
+test("a microVM does not wait for the answer of another", async () => {
+  await using harness = await startTrying();
+  const held = Promise.withResolvers<Socket>();
+  const silent = await listen(createServer((socket) => held.resolve(socket)));
+  const tls = createHttpsServer(credentials, (_request, response) => response.end("tls"));
+  await listen(tls, silent.port, THERE);
+  const waiting = ask(harness, silent.port);
+  const socket = await held.promise;
+  assert.equal((await askThere(harness, silent.port)).body, "tls");
+  assert.equal(socket.destroyed, false);
+  await silent.stop();
+  assert.equal((await waiting).status, 502);
+});
+
+test("an application that does not answer the hand-shake it gets is found out, too", async () => {
+  await using harness = await startTrying({ connectTimeoutMs: 200 });
+  const first = await tlsApp();
+  await quietApp(first.port, THERE);
+  assert.equal((await ask(harness, first.port)).body, "tls ");
+  assert.equal((await askThere(harness, first.port)).status, 502);
+  assert.equal((await askThere(harness, first.port)).body, "quiet");
+});
+
+test("an application cannot choose a key exchange over a field of its own", async () => {
+  await using harness = await startTrying();
+  const hello = Promise.withResolvers<Buffer>();
+  const app = await listen(
+    createServer((socket) => {
+      socket.once("data", (bytes: Buffer) => {
+        hello.resolve(bytes);
+        socket.destroy();
+      });
+    }),
+  );
+  assert.equal((await ask(harness, app.port)).status, 502);
+  // After the record's and the message's head, the version and the random bytes.
+  const rest = (await hello.promise).subarray(5 + 4 + 2 + 32);
+  const list = rest.subarray(1 + rest.readUInt8(0));
+  const suites = Array.from({ length: list.readUInt16BE(0) / 2 }, (_, index) =>
+    list.readUInt16BE(2 + index * 2),
+  );
+  // Those of DHE with RSA: 128 and 256 bits, GCM, CBC, CCM and ChaCha20.
+  const dhe = [0x33, 0x39, 0x67, 0x6b, 0x9e, 0x9f, 0xc09e, 0xc09f, 0xccaa];
+  assert.ok(suites.includes(0xc02f));
+  assert.deepEqual(
+    suites.filter((suite) => dhe.includes(suite)),
+    [],
+  );
 });
