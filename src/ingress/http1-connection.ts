@@ -59,7 +59,7 @@ export class Http1Connection implements ClientConnection {
     }
     this.#waiting += 1;
     this.#last = this.#last.then(async () => {
-      if (!this.signal.aborted) await task();
+      if (!this.signal.aborted && !this.#isClosing) await task();
       this.#waiting -= 1;
     });
   }

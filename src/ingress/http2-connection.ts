@@ -39,6 +39,8 @@ const MAX_INVALID_FRAMES = 100;
 const MAX_REJECTED_STREAMS = 100;
 const MAX_HEADER_PAIRS = 260;
 const LAST_STREAM_ID = 2 ** 31 - 1;
+/** From the word that a session ends to the last stream that is taken. */
+const LAST_STREAMS_MS = 2000;
 /** PING and SETTINGS are cheap beside what a session carries. */
 const CONTROL_WHILE_BUSY = 0.1;
 
@@ -103,9 +105,13 @@ export class Http2Connection implements ClientConnection {
     if (!this.isBusy) return session.close();
     // What the client sent before it learns of the end is still carried (RFC 9113, 6.8).
     session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM_ID);
-    session.ping(() => {
+    const close = () => {
+      clearTimeout(timer);
       if (!session.destroyed) session.close();
-    });
+    };
+    // A client need not answer.
+    const timer = setTimeout(close, LAST_STREAMS_MS);
+    session.ping(close);
   }
 
   #take(stream: ServerHttp2Stream, raw: readonly string[]): void {

@@ -9,6 +9,7 @@
 // - Only an answer is remembered: a port that is closed, or silent, is tried again with the next request.
 // - What is remembered is bounded, and no microVM can have another's forgotten.
 
+import { constants } from "node:crypto";
 import { connect as connectSocket, isIP } from "node:net";
 import { Duplex } from "node:stream";
 import { connect as connectTls, DEFAULT_CIPHERS } from "node:tls";
@@ -163,10 +164,12 @@ function isTlsRecord(type: number | undefined): boolean {
 
 /**
  * The way to the microVM is the host's own, and its application has no name that an authority could vouch for. Without the
- * key exchange over a finite field of the application's choice, which would keep the ingress busy for a second.
+ * key exchange over a finite field of the application's choice, which would keep the ingress busy for a second, and without
+ * hand-shakes anew on a connection that has one.
  */
 export const UNCHECKED = {
   rejectUnauthorized: false,
+  secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
   ciphers: `${DEFAULT_CIPHERS}:!kDHE`,
 } as const;
 

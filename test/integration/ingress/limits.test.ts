@@ -74,6 +74,41 @@ test("a connection too many is answered 429 and closed, until another closes", a
   for (const agent of [...agents, third]) agent.destroy();
 });
 
+test("what is pipelined behind a connection too many is not carried", async () => {
+  let asked = 0;
+  await using harness = await startLimited(
+    { connections: 1 },
+    { app: (_request, response) => void response.end(String((asked += 1))) },
+  );
+  const held = new Agent({ keepAlive: true });
+  assert.equal((await get(harness, held)).status, 200);
+  const credentials = Object.entries(await harness.credentials());
+  const lines = credentials.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  const one = `GET / HTTP/1.1\r\nHost: ${ENDPOINT_HOST}\r\n${lines}\r\n`;
+  const client = await harness.connect();
+  client.write(one.repeat(3));
+  const answers = (await buffer(client)).toString();
+  assert.equal(answers.match(/HTTP\/1\.1 429 /g)?.length, 1);
+  held.destroy();
+  assert.equal(asked, 1);
+});
+
+test("a refused HTTP/2 client that does not answer is closed all the same", async () => {
+  await using harness = await startLimited({ connections: 1 });
+  const held = new Agent({ keepAlive: true });
+  assert.equal((await get(harness, held)).status, 200);
+  const session = connectHttp2(`https://${ENDPOINT_HOST}:${harness.ingress.address.port}`, {
+    ...{ ca: harness.caCertificate, host: "127.0.0.1", servername: ENDPOINT_HOST },
+  });
+  const credentials = await harness.credentials();
+  const stream = session.request({ ":path": "/", ...credentials });
+  const [headers] = (await once(stream, "response")) as [Record<string, unknown>];
+  assert.equal(headers[":status"], 429);
+  stream.resume();
+  await once(session, "close");
+  held.destroy();
+});
+
 test("streams of one HTTP/2 connection count as one connection", async () => {
   await using harness = await startLimited({ connections: 1 });
   const open = () =>
