@@ -1,35 +1,13 @@
 // Takes uploads for `bench ingress`: reads each body to its end, then answers.
 
-import { once } from "node:events";
-import { type AddressInfo, createServer, type Socket } from "node:net";
-
-export interface Sink extends AsyncDisposable {
-  readonly port: number;
-}
+import type { Socket } from "node:net";
+import { startTcpServer, type TcpServer } from "./tcp-server.ts";
 
 const ANSWER = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
-/** Listens on a free port of 127.0.0.1 for requests that say the length of their body. */
-export async function startSink(): Promise<Sink> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-    // A proxy may hang up in any way.
-    socket.on("error", () => socket.destroy());
-    swallow(socket);
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    port: (server.address() as AddressInfo).port,
-    async [Symbol.asyncDispose]() {
-      const closed = once(server, "close");
-      server.close();
-      for (const socket of sockets) socket.destroy();
-      await closed;
-    },
-  };
+/** Takes requests that say the length of their body. */
+export function startSink(): Promise<TcpServer> {
+  return startTcpServer(swallow);
 }
 
 function swallow(socket: Socket): void {

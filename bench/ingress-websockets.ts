@@ -1,52 +1,32 @@
 // WebSocket messages for `bench ingress`: an application that echoes, and clients that each have one message on its way.
 
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { connect } from "node:tls";
+import { webSocketAccept } from "../src/ingress/websocket-accept.ts";
 import type { LoadTarget } from "./ingress-load.ts";
-
-export interface Echo extends AsyncDisposable {
-  readonly port: number;
-}
+import { startTcpServer, type TcpServer } from "./tcp-server.ts";
 
 export interface MessageRates {
   readonly count: number;
   readonly perSecond: number;
 }
 
-const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const PAYLOAD_BYTES = 64;
 const HEAD_END = "\r\n\r\n";
 
-/** Listens on a free port of 127.0.0.1. Frames come back as they were sent, masked: what is measured does not look into them. */
-export async function startEcho(): Promise<Echo> {
-  const sockets = new Set<Socket>();
-  const server = createServer({ noDelay: true }, (socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-    // A proxy may hang up in any way.
-    socket.on("error", () => socket.destroy());
+/** Frames come back as they were sent, masked: what is measured does not look into them. */
+export function startEcho(): Promise<TcpServer> {
+  return startTcpServer((socket) => {
     socket.once("data", (head: Buffer) => {
       const key = /^sec-websocket-key: *(\S+)\r$/im.exec(head.toString("latin1"))?.[1] ?? "";
-      const accept = createHash("sha1").update(`${key}${ACCEPT_SUFFIX}`).digest("base64");
       socket.write(
-        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}${HEAD_END}`,
+        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${webSocketAccept(key)}${HEAD_END}`,
       );
       socket.pipe(socket);
     });
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    port: (server.address() as AddressInfo).port,
-    async [Symbol.asyncDispose]() {
-      const closed = once(server, "close");
-      server.close();
-      for (const socket of sockets) socket.destroy();
-      await closed;
-    },
-  };
 }
 
 /** Sends and awaits messages for `seconds` on so many connections. Rejects when one of them fails. */

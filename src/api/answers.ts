@@ -5,7 +5,7 @@ import { ServiceError } from "../errors.ts";
 import type { MicrovmRecord, Scope } from "../microvms/records.ts";
 import { errorReply } from "./core-errors.ts";
 import type { Reply, WireError } from "./errors.ts";
-import { createTexts } from "./json-text.ts";
+import { rememberTexts } from "./json-text.ts";
 import { answerOperation, splitUrl } from "./operation.ts";
 import { createRouter } from "./router.ts";
 import { type Probes, probeReply } from "./routes/probes.ts";
@@ -15,6 +15,7 @@ import { stsReply, xmlErrorReply } from "./routes/sts.ts";
 import { createAuthorizationReader } from "./sigv4-authorization.ts";
 import { createSigningKeys } from "./signing-keys.ts";
 import { type FindKey, peekService, type SignatureDeps, verifySignature } from "./sigv4.ts";
+import { microvmWire } from "./wire.ts";
 
 export interface AnswerDeps extends Omit<RouteDeps, "microvmText"> {
   readonly findKey: FindKey;
@@ -57,7 +58,9 @@ const REGION = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 export function createAnswers(deps: AnswerDeps): Answers {
   const operationDeps = {
     ...{ ...deps, findRoute: createRouter(ROUTES) },
-    microvmText: createTexts<MicrovmRecord>(),
+    microvmText: rememberTexts((record: MicrovmRecord) =>
+      microvmWire(record, deps.ingressAuthority),
+    ),
   };
   const signatureDeps = {
     ...{ findKey: deps.findKey, now: () => deps.clock.now() },

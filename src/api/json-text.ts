@@ -9,16 +9,15 @@ export class JsonText {
   }
 }
 
-/** The text that `make` gives of a record, made when the record is first seen and kept as long as the record is. */
-export type TextOf<R extends object> = (record: R, make: () => object) => JsonText;
-
-/** Remembers nothing yet. */
-export function createTexts<R extends object>(): TextOf<R> {
+/** The text of what `wireOf` makes of a record: made when the record is first seen, and kept as long as the record is. */
+export function rememberTexts<R extends object>(
+  wireOf: (record: R) => object,
+): (record: R) => JsonText {
   const known = new WeakMap<R, JsonText>();
-  return (record, make) => {
+  return (record) => {
     const found = known.get(record);
     if (found !== undefined) return found;
-    const text = new JsonText(JSON.stringify(make()));
+    const text = new JsonText(JSON.stringify(wireOf(record)));
     known.set(record, text);
     return text;
   };

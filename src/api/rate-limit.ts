@@ -6,6 +6,7 @@
 // - Memory is bounded before fairness: with more callers than that at once, the one that was longest quiet starts full.
 
 import { ServiceError } from "../errors.ts";
+import { makeRoom } from "../lib/bounded.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Scope } from "../microvms/records.ts";
 
@@ -34,10 +35,7 @@ export function createRateLimiter(
   const take = (key: string, rate: number, now: number): Bucket => {
     const known = buckets.get(key);
     buckets.delete(key);
-    if (known === undefined) {
-      const [oldest] = buckets.keys();
-      if (oldest !== undefined && buckets.size >= MAX_BUCKETS) buckets.delete(oldest);
-    }
+    makeRoom(buckets, MAX_BUCKETS);
     const { tokens, usedAt } = known ?? { tokens: rate, usedAt: now };
     // A clock that was set back must not take tokens away.
     const refilled = Math.min(rate, tokens + (Math.max(0, now - usedAt) / 1000) * rate);

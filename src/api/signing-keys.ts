@@ -2,6 +2,7 @@
 // Deriving one costs more than all the rest of a check, so those in use are remembered.
 
 import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
+import { makeRoom } from "../lib/bounded.ts";
 
 /** What a signing key is derived from. */
 export interface SigningScope {
@@ -26,8 +27,7 @@ export function createSigningKeys(): SigningKeys {
     const name = `${date}/${region}/${service}/${secretAccessKey}`;
     const known = remembered.get(name);
     if (known !== undefined) return known;
-    const [oldest] = remembered.keys();
-    if (remembered.size >= MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
+    makeRoom(remembered, MAX_REMEMBERED);
     const key = deriveSigningKey(scope);
     remembered.set(name, key);
     return key;

@@ -2,6 +2,7 @@
 // the presigned query has as well. All but the signature itself stays the same from one request of a client to the next,
 // so what was read of it is remembered.
 
+import { makeRoom } from "../lib/bounded.ts";
 import { signatureError } from "./sigv4-errors.ts";
 
 export const ALGORITHM = "AWS4-HMAC-SHA256";
@@ -42,8 +43,7 @@ export function createAuthorizationReader(): ReadAuthorization {
     const fields = readAuthorization(authorization);
     // What looked like the signature may be the end of another field.
     if (fields.signature !== signature) return fields;
-    const [oldest] = remembered.keys();
-    if (remembered.size >= MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
+    makeRoom(remembered, MAX_REMEMBERED);
     remembered.set(before, fields);
     return fields;
   };

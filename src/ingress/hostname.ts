@@ -1,5 +1,7 @@
 // Reads the authority of a request: the endpoint of a microVM, or a loopback name that leaves it to the token.
 
+import { isIP } from "node:net";
+
 export type RequestHost =
   | { readonly kind: "endpoint"; readonly endpointId: string; readonly region: string }
   | { readonly kind: "loopback" }
@@ -25,6 +27,12 @@ export function parseRequestHost(
   if (endpointId === undefined || region === undefined) return { kind: "unknown" };
   if (!domains.includes(domain)) return { kind: "unknown" };
   return { kind: "endpoint", endpointId, region };
+}
+
+/** The server name that a host is asked for by TLS: none when it is an address. */
+export function serverNameOf(authority: string | undefined): string {
+  const host = AUTHORITY.exec(authority?.toLowerCase() ?? "")?.groups?.host ?? "";
+  return isIP(host) !== 0 || host.startsWith("[") ? "" : host;
 }
 
 /** What follows the label in a region's endpoints, for clients to put behind `https://`: its own port need not be told. */

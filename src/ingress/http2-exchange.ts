@@ -1,7 +1,7 @@
 // An exchange over HTTP/2: one stream of a session. nghttp2 has checked the form of the header (pseudo-header fields,
 // lower case, no connection-specific fields, body against Content-Length); what it leaves open is decided here.
 
-import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from "node:http2";
 import {
   type ClientConnection,
@@ -15,6 +15,7 @@ import { fieldValues, type RawHeaders, requestFraming } from "./headers.ts";
 import { http2Direct } from "./http2-direct.ts";
 import { trailerBlock, trailersOf, writableFields } from "./http2-fields.ts";
 import { type Refusal, REFUSALS, writeRefusal } from "./refusal.ts";
+import { webSocketAccept } from "./websocket-accept.ts";
 
 export interface Http2ExchangeInput {
   readonly stream: ServerHttp2Stream;
@@ -41,7 +42,6 @@ const UNAVAILABLE = {
   "grpc-status": ["14"],
   "grpc-message": ["Connection to the application was lost"],
 };
-const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /** The exchange, or the refusal of a request that could mean different things to different readers. */
 export function readHttp2Exchange(input: Http2ExchangeInput): Exchange | Refusal {
@@ -215,7 +215,7 @@ function respond(
 }
 
 function webSocket(stream: ServerHttp2Stream, key: string): UpgradeRequest {
-  const expected = createHash("sha1").update(`${key}${ACCEPT_SUFFIX}`).digest("base64");
+  const expected = webSocketAccept(key);
   return {
     protocol: "websocket",
     head: Buffer.alloc(0),

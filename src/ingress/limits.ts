@@ -23,7 +23,7 @@ export interface EndpointLimits {
   readonly bytesPerSecond: number;
 }
 
-/** For each vCPU of the peak: https://docs.aws.amazon.com/lambda/latest/dg/microvms-limits.html names 8 to 128, and 40 and 160. */
+/** For each vCPU of the peak: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html names 8 to 128, and 40 and 160. */
 const CONNECTIONS_PER_VCPU = 8;
 const REQUESTS_PER_VCPU = 10;
 const BYTES_PER_VCPU = 1_000_000;

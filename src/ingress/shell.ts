@@ -1,6 +1,6 @@
 // A WebSocket that asks for a shell: refused with a status while that is possible, then a session until its end.
 
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { isServiceError } from "../errors.ts";
 import { openShellLink, type ShellLink } from "../guest/shell-link.ts";
 import type { Log } from "../lib/log.ts";
@@ -10,6 +10,7 @@ import { fieldValues, REQUEST_ID_HEADER } from "./headers.ts";
 import { type Refusal, refusalFor, REFUSALS } from "./refusal.ts";
 import { ShellSession } from "./shell-session.ts";
 import { MARKER, type Subprotocols } from "./subprotocols.ts";
+import { webSocketAccept } from "./websocket-accept.ts";
 
 /** Where the shells of a VMM are asked for. */
 export interface ShellAccess {
@@ -33,7 +34,6 @@ export interface ShellRequest {
 }
 
 const PATHS = new Set(["/", "/shell"]);
-const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /** Carries a shell to its end. Resolves with a refusal when there is none to be had and the client was told nothing yet. */
 export async function serveShell(
@@ -86,8 +86,7 @@ function handshakeOf({ upgrade, target, fields }: Exchange): Handshake | undefin
   const [key, ...more] = fieldValues(fields, "sec-websocket-key");
   if (key === undefined || more.length > 0) return undefined;
   if (fieldValues(fields, "sec-websocket-version").join() !== "13") return undefined;
-  const accept = createHash("sha1").update(`${key}${ACCEPT_SUFFIX}`).digest("base64");
-  return { upgrade, accept };
+  return { upgrade, accept: webSocketAccept(key) };
 }
 
 /** As for requests, but that an old image and too many sessions are said in words. */

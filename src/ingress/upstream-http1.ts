@@ -4,6 +4,7 @@ import { type ClientRequest, type IncomingMessage, request as httpRequest } from
 import { hasErrorCode } from "../errors.ts";
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
 import { type Framing, requestHeaders, trailerFields } from "./headers.ts";
+import { serverNameOf } from "./hostname.ts";
 import { type Passage, pipeAt } from "./pace.ts";
 import type { Subprotocols } from "./subprotocols.ts";
 import {
@@ -15,7 +16,6 @@ import {
   type UpstreamResponse,
   whenEnded,
 } from "./upstream.ts";
-import { serverNameOf } from "./upstream-tls.ts";
 
 const USUALLY_BODILESS = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"]);
 /** Largest response header of an application. */

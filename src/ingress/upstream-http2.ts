@@ -8,6 +8,7 @@ import {
 } from "node:http2";
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
 import { requestHeaders, trailerFields } from "./headers.ts";
+import { serverNameOf } from "./hostname.ts";
 import { trailerBlock, trailersOf, writableFields } from "./http2-fields.ts";
 import { pipeAt } from "./pace.ts";
 import {
@@ -20,7 +21,6 @@ import {
   type UpstreamResponse,
   whenEnded,
 } from "./upstream.ts";
-import { serverNameOf } from "./upstream-tls.ts";
 
 /** Say how the message is carried; the pseudo-header fields and frames of HTTP/2 say it otherwise. */
 const NOT_IN_HTTP2 = new Set(["host", "transfer-encoding"]);

@@ -10,9 +10,10 @@
 // - What is remembered is bounded, and no microVM can have another's forgotten.
 
 import { constants } from "node:crypto";
-import { connect as connectSocket, isIP } from "node:net";
+import { connect as connectSocket } from "node:net";
 import { Duplex } from "node:stream";
 import { connect as connectTls, DEFAULT_CIPHERS } from "node:tls";
+import { makeRoom } from "../lib/bounded.ts";
 import type { TrafficLease } from "../microvms/lease.ts";
 import type { MicrovmRecord } from "../microvms/records.ts";
 
@@ -101,11 +102,6 @@ function portsOf<T>(map: Map<string, Ports<T>>, key: string): Ports<T> {
   return ports;
 }
 
-function makeRoom<K>(map: Map<K, unknown>, limit: number): void {
-  const [oldest] = map.keys();
-  if (map.size >= limit && oldest !== undefined) map.delete(oldest);
-}
-
 type Answer = "tls" | "plain" | "silent" | "closed";
 
 /** Sends the first message of a hand-shake and looks at what comes back. Does not reject. */
@@ -172,9 +168,3 @@ export const UNCHECKED = {
   secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
   ciphers: `${DEFAULT_CIPHERS}:!kDHE`,
 } as const;
-
-/** What an application is told that it is asked for: the host without its port; nothing when that is an address. */
-export function serverNameOf(authority: string | undefined): string {
-  const host = authority?.replace(/:\d*$/, "") ?? "";
-  return isIP(host) !== 0 || host.startsWith("[") ? "" : host;
-}

@@ -1,6 +1,7 @@
 // Which certificate a TLS client is shown: one per region, made when first asked for and renewed before it ends.
 
 import { createSecureContext, type SecureContext } from "node:tls";
+import { makeRoom } from "../lib/bounded.ts";
 import {
   type Authority,
   SERVER_CERTIFICATE_LIFETIME_MS,
@@ -48,10 +49,7 @@ export function createTlsContexts(deps: TlsContextsDeps, defaultRegion: string):
     if (known !== undefined && isFresh(known)) return known;
     const entry = makeEntry(deps, region);
     entries.delete(region);
-    for (const oldest of entries.keys()) {
-      if (entries.size < MAX_REGIONS) break;
-      entries.delete(oldest);
-    }
+    makeRoom(entries, MAX_REGIONS);
     entries.set(region, entry);
     return entry;
   };

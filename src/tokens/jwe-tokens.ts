@@ -6,6 +6,7 @@ import { CompactEncrypt, compactDecrypt } from "jose";
 import { JOSEError } from "jose/errors";
 import { z } from "zod";
 import { ServiceError } from "../errors.ts";
+import { makeRoom } from "../lib/bounded.ts";
 import type { TokenKey } from "./keys.ts";
 import { type TokenClaims, TOKEN_LIFETIME_LIMIT_MS, type Tokens } from "./tokens.ts";
 
@@ -82,7 +83,10 @@ export function createTokens(deps: TokensDeps): InstallationTokens {
         const kid = tokenKeyId(token);
         const key = kid === undefined ? undefined : keys.get(kid);
         claims = key === undefined ? undefined : await unseal(token, key);
-        if (claims !== undefined) remember(opened, digest, claims);
+        if (claims !== undefined) {
+          makeRoom(opened, OPENED_LIMIT);
+          opened.set(digest, claims);
+        }
       }
       return claims !== undefined && deps.now() < claims.expiresAt ? claims : undefined;
     },
@@ -115,14 +119,6 @@ async function mint(newest: TokenKey, claims: TokenClaims, now: number): Promise
     throw new ServiceError("VALIDATION_FAILED", "Cannot mint token: too many ports");
   }
   return token;
-}
-
-function remember(opened: Map<string, TokenClaims>, digest: string, claims: TokenClaims): void {
-  for (const oldest of opened.keys()) {
-    if (opened.size < OPENED_LIMIT) break;
-    opened.delete(oldest);
-  }
-  opened.set(digest, claims);
 }
 
 function tokenKeyId(token: string): string | undefined {

@@ -39,10 +39,8 @@ export const microvmRoutes: readonly Route[] = [
     method: "GET",
     path: MICROVM,
     input: microvmInput,
-    handle: async ({ microvms, ingressAuthority, microvmText }, scope, input) => {
-      const record = await microvms.get(scope, input.microvmIdentifier);
-      return microvmText(record, () => microvmWire(record, ingressAuthority));
-    },
+    handle: async ({ microvms, microvmText }, scope, input) =>
+      microvmText(await microvms.get(scope, input.microvmIdentifier)),
   }),
   stateChange("SuspendMicrovm", "POST", `${MICROVM}/suspend`, "suspend"),
   stateChange("ResumeMicrovm", "POST", `${MICROVM}/resume`, "resume"),

@@ -9,7 +9,7 @@ import type { Traced } from "../../lib/trace.ts";
 import type { MicrovmOperations } from "../../microvms/operations.ts";
 import type { MicrovmRecord, Scope } from "../../microvms/records.ts";
 import type { Tokens } from "../../tokens/tokens.ts";
-import type { TextOf } from "../json-text.ts";
+import type { JsonText } from "../json-text.ts";
 import type { RateLimiter } from "../rate-limit.ts";
 import { parseInput } from "../validation.ts";
 import type { IngressAuthority } from "../wire.ts";
@@ -24,8 +24,8 @@ export interface RouteDeps extends Traced {
   /** Seals page cursors; the same after a restart, or clients must start their lists again. */
   readonly cursorKey: KeyObject;
   readonly ingressAuthority: IngressAuthority;
-  /** Of `microvmWire` with this `ingressAuthority`. */
-  readonly microvmText: TextOf<MicrovmRecord>;
+  /** What GetMicrovm answers of a record. */
+  readonly microvmText: (record: MicrovmRecord) => JsonText;
   readonly clock: Pick<Clock, "now">;
   /** Told of every operation that was asked for, with its status. */
   readonly observe?: (fact: OperationFact) => void;

@@ -158,9 +158,8 @@ async function startService(
       },
       {
         ...{ listen: config.ingressListen, domain: config.ingress.domain },
-        ...bodyLimit(config),
         hasAccessLog: config.ingress.accessLog !== false,
-        ...ingressPeers(config),
+        ...ingressRules(config),
       },
     ),
   );
@@ -226,13 +225,10 @@ async function openAccessLog(
   return { accessLog: createLog("info", (line) => file.write(line)) };
 }
 
-/** Who may say where a connection or a request came from. */
-function bodyLimit({ ingress: { maxBodyMiB } }: Config) {
-  return maxBodyMiB === undefined ? {} : { maxBodyBytes: maxBodyMiB * 1024 * 1024 };
-}
-
-function ingressPeers({ ingress: { proxyProtocolFrom, forwardedFrom } }: Config) {
+/** What the ingress has no limits or rules for unless they are given. */
+function ingressRules({ ingress: { maxBodyMiB, proxyProtocolFrom, forwardedFrom } }: Config) {
   return {
+    ...(maxBodyMiB !== undefined && { maxBodyBytes: maxBodyMiB * 1024 * 1024 }),
     ...(proxyProtocolFrom && { proxyProtocolFrom }),
     ...(forwardedFrom && { forwardedFrom }),
   };

@@ -3,6 +3,7 @@
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { request as httpsRequest, type RequestOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -281,6 +282,20 @@ export async function readReply(incoming: IncomingMessage): Promise<Reply> {
     body,
     trailers: incoming.trailers,
   };
+}
+
+/** A session of HTTP/2 with the ingress. */
+export async function openSession(harness: Harness): Promise<ClientHttp2Session & AsyncDisposable> {
+  const { host, port } = harness.ingress.address;
+  const session = connectHttp2(`https://${host}:${port}`, {
+    servername: ENDPOINT_HOST,
+    ca: harness.caCertificate,
+  });
+  session.on("error", () => undefined);
+  await once(session, "remoteSettings");
+  return Object.assign(session, {
+    [Symbol.asyncDispose]: async () => void (await Promise.resolve(session.destroy())),
+  });
 }
 
 /** Waits for what other code brings about, checking often; fails after two seconds. */

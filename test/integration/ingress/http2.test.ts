@@ -10,7 +10,6 @@ import { request as httpsRequest } from "node:https";
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
-  connect,
   constants,
   createServer,
   type IncomingHttpHeaders,
@@ -21,21 +20,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { test } from "node:test";
-import { ENDPOINT_HOST, type Harness, startHarness, until } from "./harness.ts";
-
-/** A session with the ingress. */
-async function openSession(harness: Harness): Promise<ClientHttp2Session & AsyncDisposable> {
-  const { host, port } = harness.ingress.address;
-  const session = connect(`https://${host}:${port}`, {
-    servername: ENDPOINT_HOST,
-    ca: harness.caCertificate,
-  });
-  session.on("error", () => undefined);
-  await once(session, "remoteSettings");
-  return Object.assign(session, {
-    [Symbol.asyncDispose]: async () => void (await Promise.resolve(session.destroy())),
-  });
-}
+import { ENDPOINT_HOST, type Harness, openSession, startHarness, until } from "./harness.ts";
 
 async function call(
   harness: Harness,

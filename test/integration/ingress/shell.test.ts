@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect as connectHttp2 } from "node:http2";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { ServiceError } from "../../../src/errors.ts";
 import { SHELL_FRAME_LIMIT } from "../../../src/guest/shell-frames.ts";
@@ -15,6 +14,7 @@ import {
   type Harness,
   MICROVM_ID,
   microvmRecord,
+  openSession,
   REGION,
   startHarness,
   until,
@@ -284,11 +284,7 @@ describe("a shell", () => {
   });
 
   test("works over HTTP/2 as over HTTP/1.1", async () => {
-    const session = connectHttp2(`https://${ENDPOINT_HOST}:${harness.ingress.address.port}`, {
-      ...{ host: "127.0.0.1", ca: harness.caCertificate, servername: ENDPOINT_HOST },
-      lookup: (_host, _options, done) => done(null, [{ address: "127.0.0.1", family: 4 }]),
-    });
-    await once(session, "remoteSettings");
+    await using session = await openSession(harness);
     const stream = session.request({
       ":method": "CONNECT",
       ":protocol": "websocket",
@@ -307,6 +303,5 @@ describe("a shell", () => {
     agent.send({ kind: "data", bytes: Buffer.from("bye") }, { kind: "end" });
     assert.deepEqual(await shell.untilClosed(), { code: 1000, reason: "shell exited" });
     assert.equal(shell.output, "bye");
-    session.destroy();
   });
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer as createHttpServer, type IncomingMessage } from "node:http";
-import { connect as connectHttp2, createSecureServer } from "node:http2";
+import { createSecureServer } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -22,6 +22,7 @@ import {
   type HarnessOptions,
   MICROVM_ID,
   microvmRecord,
+  openSession,
   readUntil,
   REGION,
   startHarness,
@@ -184,17 +185,14 @@ test("X-aws-proxy-force-h2 speaks HTTP/2 over TLS to an application that speaks 
     stream.end(headers[":authority"]);
   });
   const { port } = await listen(server);
-  const session = connectHttp2(`https://${ENDPOINT_HOST}:${harness.ingress.address.port}`, {
-    ...{ ca: harness.caCertificate, host: "127.0.0.1", servername: ENDPOINT_HOST },
-  });
+  await using session = await openSession(harness);
   const stream = session.request({
-    ":path": "/",
+    ...{ ":path": "/", ":authority": ENDPOINT_HOST },
     ...{ "x-aws-proxy-auth": await harness.token(), "x-aws-proxy-port": String(port) },
     "x-aws-proxy-force-h2": "true",
   });
   const [headers] = (await once(stream, "response")) as [Record<string, unknown>];
   stream.resume();
-  session.destroy();
   assert.equal(headers[":status"], 200);
   assert.equal(headers["x-scheme"], "https");
 });

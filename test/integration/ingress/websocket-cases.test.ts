@@ -3,18 +3,14 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import {
-  type ClientHttp2Session,
-  connect as connectHttp2,
-  type IncomingHttpHeaders,
-} from "node:http2";
+import type { ClientHttp2Session, IncomingHttpHeaders } from "node:http2";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { WebSocketServer } from "ws";
 import { answersOf, describeAnswer, play, type Played } from "../../support/raw-websocket.ts";
 import { upgrade } from "../../support/shell-client.ts";
-import { ENDPOINT_HOST, type Harness, startHarness } from "./harness.ts";
+import { ENDPOINT_HOST, type Harness, openSession, startHarness } from "./harness.ts";
 import { CLOSE_SCRIPTS } from "./websocket-scripts/closes.ts";
 import { COMPRESSED_SCRIPTS } from "./websocket-scripts/compressed.ts";
 import { FRAME_SCRIPTS } from "./websocket-scripts/frames.ts";
@@ -48,11 +44,7 @@ describe("WebSocket frames through the ingress", { timeout: 120_000 }, () => {
     harness = await startHarness();
     started.use(harness);
     echoOn(harness);
-    const { host, port } = harness.ingress.address;
-    const options = { ca: harness.caCertificate, servername: ENDPOINT_HOST };
-    session = connectHttp2(`https://${host}:${port}`, options);
-    started.defer(() => session.destroy());
-    await once(session, "remoteSettings");
+    session = started.use(await openSession(harness));
   });
 
   after(() => started.disposeAsync());

@@ -1,21 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { createTexts, jsonOf, JsonText } from "../../../src/api/json-text.ts";
+import { jsonOf, JsonText, rememberTexts } from "../../../src/api/json-text.ts";
 
-describe("createTexts", () => {
+describe("rememberTexts", () => {
   it("makes the text of a record once, and that of its replacement anew", () => {
-    const textOf = createTexts<{ readonly state: string }>();
     let made = 0;
-    const ask = (record: { readonly state: string }) =>
-      textOf(record, () => {
-        made += 1;
-        return { state: record.state };
-      }).text;
+    const textOf = rememberTexts(({ state }: { readonly state: string }) => {
+      made += 1;
+      return { state };
+    });
     const [pending, running] = [{ state: "PENDING" }, { state: "RUNNING" }];
-    assert.equal(ask(pending), '{"state":"PENDING"}');
-    assert.equal(ask(pending), '{"state":"PENDING"}');
-    assert.equal(ask(running), '{"state":"RUNNING"}');
-    assert.equal(ask({ ...running }), '{"state":"RUNNING"}');
+    assert.equal(textOf(pending).text, '{"state":"PENDING"}');
+    assert.equal(textOf(pending).text, '{"state":"PENDING"}');
+    assert.equal(textOf(running).text, '{"state":"RUNNING"}');
+    assert.equal(textOf({ ...running }).text, '{"state":"RUNNING"}');
     assert.equal(made, 3);
   });
 });
