@@ -24,8 +24,9 @@ export async function tunnel(
   if (subprotocols.hasMarker && chosen.length === 0) fields.push("Sec-WebSocket-Protocol", MARKER);
   const protocol = answer.protocol ?? upgrade.protocol;
   const client = upgrade.accept({ message: answer.message, protocol, fields });
-  if (answer.head.length > 0) client.write(answer.head);
-  if (upgrade.head.length > 0) answer.socket.write(upgrade.head);
+  // What came with the hand-shake goes before the rest of either side.
+  if (answer.head.length > 0) answer.socket.unshift(answer.head);
+  if (upgrade.head.length > 0) client.unshift(upgrade.head);
   const up = pipeAt(pace, client, answer.socket);
   const down = pipeAt(pace, answer.socket, client);
   await join(exchange, { client, application: answer.socket, up, down }, lease.signal);
