@@ -55,13 +55,15 @@ export async function admit(
 ): Promise<Admission | ShellAdmission | Refusal> {
   const token = request.token ?? request.subprotocols.token;
   if (token === undefined) return REFUSALS.missingAuthentication;
-  const claims = await deps.tokens.open(token);
+  const opened = deps.tokens.open(token);
+  const claims = opened instanceof Promise ? await opened : opened;
   if (claims === undefined) {
     return isTokenForm(token) ? REFUSALS.tokenFailed : REFUSALS.missingAuthentication;
   }
   // Looked up by the token alone and then compared with the host, so that an unknown host and a host of another
   // microVM take the same path.
-  const record = await deps.traffic.findById(claims.microvmId);
+  const found = deps.traffic.findById(claims.microvmId);
+  const record = found instanceof Promise ? await found : found;
   if (record === undefined || !isMeant(record, parseRequestHost(request.authority, domains))) {
     return REFUSALS.tokenFailed;
   }

@@ -1,6 +1,7 @@
 // One request and its response on a client connection, from the ingress's point of view and whatever the HTTP version.
 
 import type { Duplex, Readable, Writable } from "node:stream";
+import type { HeaderMemory } from "./header-memory.ts";
 import type { Framing, RawHeaders } from "./headers.ts";
 import type { ClientUpstreams } from "./upstreams.ts";
 
@@ -38,6 +39,7 @@ export interface Exchange {
 /** The client's connection: one exchange after another, or several side by side. */
 export interface ClientConnection {
   readonly upstreams: ClientUpstreams;
+  readonly memory: HeaderMemory;
   /** Aborts when it is closed. */
   readonly signal: AbortSignal;
   /** Takes no further requests, and ends after what it carries. */

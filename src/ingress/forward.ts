@@ -3,7 +3,7 @@
 
 import { isServiceError, ServiceError } from "../errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { fieldValues, responseHeaders, TIMING_HEADER, trailerFields } from "./headers.ts";
+import { responseHeaders, trailerFields } from "./headers.ts";
 import { type Pace, type Passage, pipeAt } from "./pace.ts";
 import { relayPlain } from "./plain-relay.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
@@ -16,8 +16,6 @@ import {
 } from "./upstream.ts";
 import { sendHttp1 } from "./upstream-http1.ts";
 import { sendHttp2 } from "./upstream-http2.ts";
-
-const FORCE_H2_HEADER = "x-aws-proxy-force-h2";
 
 /**
  * Carries the exchange until it is over. Resolves with a refusal when the application could not be reached and the
@@ -61,19 +59,23 @@ async function call(exchange: Exchange, target: Target): Promise<UpstreamAnswer>
 /** Whether the exchange asks for nothing that takes more than plain messages at any speed. */
 function isPlain(exchange: Exchange, { pace, isTls }: Target): boolean {
   if (pace !== undefined || isTls) return false;
-  const wantsTiming = fieldValues(exchange.fields, TIMING_HEADER).length > 0;
-  return exchange.connection.upstreams.plain.isUseful && !wantsTiming && !speaksHttp2(exchange);
+  const { upstreams, memory } = exchange.connection;
+  const { timing, forcesHttp2 } = memory.asked(exchange.fields);
+  return upstreams.plain.isUseful && timing === "none" && !forcesHttp2;
 }
 
 /** An upgrade is one of HTTP/1.1, whatever else the client asks for. */
-function speaksHttp2({ fields, upgrade }: Exchange): boolean {
-  const [value, ...more] = fieldValues(fields, FORCE_H2_HEADER);
-  return upgrade === undefined && more.length === 0 && value?.trim().toLowerCase() === "true";
+function speaksHttp2({ fields, upgrade, connection }: Exchange): boolean {
+  return upgrade === undefined && connection.memory.asked(fields).forcesHttp2;
 }
 
 /** `Server-Timing` fields for a client that asks: the wait for the microVM, then for the application's header. */
-function serverTiming({ fields }: Exchange, { lease }: Target, applicationMs: number): string[] {
-  if (fieldValues(fields, TIMING_HEADER).join() !== "1") return [];
+function serverTiming(
+  { fields, connection }: Exchange,
+  { lease }: Target,
+  applicationMs: number,
+): string[] {
+  if (connection.memory.asked(fields).timing !== "wanted") return [];
   const application = `app;dur=${applicationMs.toFixed(1)}`;
   return ["Server-Timing", `wake;dur=${lease.waitedMs.toFixed(1)}, ${application}`];
 }

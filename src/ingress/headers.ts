@@ -16,19 +16,24 @@ export const REQUEST_ID_HEADER = "x-amzn-requestid";
 const PROXY_PREFIX = "x-aws-proxy-";
 /** Asks for `Server-Timing` in the response; ours alone, so not named like the original's fields. */
 export const TIMING_HEADER = "x-torpor-timing";
+/** Has the ingress speak HTTP/2 with the application. */
+export const FORCE_H2_HEADER = "x-aws-proxy-force-h2";
 
-const CONNECTION_FIELDS = new Set([
+/** Of the connection, or of the message's framing; the request's identity is ours. */
+const OF_ONE_CONNECTION = new Set([
   "connection",
+  "content-length",
   "http2-settings",
   "keep-alive",
   "proxy-authenticate",
   "proxy-authorization",
   "proxy-connection",
   "te",
+  "transfer-encoding",
   "upgrade",
+  REQUEST_ID_HEADER,
 ]);
 const NOTHING_LISTED: ReadonlySet<string> = new Set();
-const FRAMING_FIELDS = new Set(["content-length", "transfer-encoding"]);
 /**
  * A `Connection` field that names one of these is not obeyed: the message would mean something else without it. Nor is one
  * that names a field of the request's origin: a client would have the application not see who it is.
@@ -67,16 +72,8 @@ export interface RequestHeadersInput {
 
 /** The header of the request that the application gets. */
 export function requestHeaders(input: RequestHeadersInput): string[] {
-  const isUpgrade = input.upgrade !== undefined;
-  const dropped = (name: string) =>
-    name === REQUEST_ID_HEADER ||
-    name === TIMING_HEADER ||
-    (isUpgrade && name === "sec-websocket-protocol");
-  const fields = withoutOwnSubprotocols(endToEndFields(input.raw, dropped));
-  fields.push(REQUEST_ID_HEADER, input.requestId);
-  if (acceptsTrailers(input.raw)) fields.push("TE", "trailers");
-  if (input.framing.kind === "length") fields.push("Content-Length", input.framing.bytes);
-  if (input.framing.kind === "chunked") fields.push("Transfer-Encoding", "chunked");
+  const fields = crossingFields(input.raw, input.upgrade !== undefined);
+  fields.push(REQUEST_ID_HEADER, input.requestId, ...framingFields(input.framing));
   if (input.upgrade !== undefined) {
     const { protocol, subprotocols } = input.upgrade;
     fields.push("Connection", "Upgrade", "Upgrade", protocol);
@@ -85,15 +82,36 @@ export function requestHeaders(input: RequestHeadersInput): string[] {
   return fields;
 }
 
+/** The fields of a request that the application gets as they are, and whether it may send trailers. */
+export function crossingFields(raw: RawHeaders, isUpgrade: boolean): string[] {
+  const fields = withoutOwnSubprotocols(
+    endToEndFields(
+      raw,
+      (name) => name === TIMING_HEADER || (isUpgrade && name === "sec-websocket-protocol"),
+    ),
+  );
+  if (acceptsTrailers(raw)) fields.push("TE", "trailers");
+  return fields;
+}
+
+/** What says how a body is delimited. */
+export function framingFields(framing: Framing): string[] {
+  switch (framing.kind) {
+    case "none":
+      return [];
+    case "length":
+      return ["Content-Length", framing.bytes];
+    case "chunked":
+      return ["Transfer-Encoding", "chunked"];
+  }
+}
+
 /** The header of the response that the client gets, without `Connection` and chunking, which node:http adds. */
 export function responseHeaders(raw: RawHeaders, requestId: string): string[] {
   const length = fieldValues(raw, "content-length")[0];
   const isChunked = fieldValues(raw, "transfer-encoding").length > 0;
   // A `Trailer` field promises what a message of known length cannot keep.
-  const fields = endToEndFields(
-    raw,
-    (name) => name === REQUEST_ID_HEADER || (name === "trailer" && length !== undefined),
-  );
+  const fields = endToEndFields(raw, (name) => name === "trailer" && length !== undefined);
   if (length !== undefined && !isChunked) fields.push("Content-Length", length);
   fields.push(REQUEST_ID_HEADER, requestId);
   return fields;
@@ -144,7 +162,7 @@ function endToEndFields(raw: RawHeaders, isDropped: (name: string) => boolean): 
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const name = raw[index] ?? "";
     const key = name.toLowerCase();
-    if (CONNECTION_FIELDS.has(key) || FRAMING_FIELDS.has(key) || listed.has(key)) continue;
+    if (OF_ONE_CONNECTION.has(key) || listed.has(key)) continue;
     if (key.startsWith(PROXY_PREFIX) || isDropped(key)) continue;
     fields.push(name, raw[index + 1] ?? "");
   }
@@ -153,7 +171,8 @@ function endToEndFields(raw: RawHeaders, isDropped: (name: string) => boolean): 
 
 /** What `Connection` fields say belongs to the connection. */
 function listedFields(values: readonly string[]): ReadonlySet<string> {
-  if (values.length === 0) return NOTHING_LISTED;
+  if (values.length === 0 || (values.length === 1 && values[0] === "keep-alive"))
+    return NOTHING_LISTED;
   const names = values
     .flatMap((value) => value.split(","))
     .map((name) => name.trim().toLowerCase());

@@ -3,6 +3,7 @@
 
 import type { Socket } from "node:net";
 import type { ClientConnection } from "./exchange.ts";
+import { HeaderMemory } from "./header-memory.ts";
 import { Upstreams } from "./upstreams.ts";
 
 /** Requests a client may have pipelined behind the one in flight. */
@@ -10,6 +11,7 @@ const MAX_WAITING = 32;
 
 export class Http1Connection implements ClientConnection {
   readonly upstreams = new Upstreams();
+  readonly memory = new HeaderMemory();
   readonly #socket: Socket;
   readonly #left = new AbortController();
   #last: Promise<void> = Promise.resolve();
@@ -57,10 +59,11 @@ export class Http1Connection implements ClientConnection {
       this.#socket.destroy();
       return;
     }
-    this.#waiting += 1;
-    this.#last = this.#last.then(async () => {
+    const run = async () => {
       if (!this.signal.aborted && !this.#isClosing) await task();
       this.#waiting -= 1;
-    });
+    };
+    this.#waiting += 1;
+    this.#last = this.#waiting === 1 ? run() : this.#last.then(run);
   }
 }

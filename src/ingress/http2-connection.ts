@@ -10,6 +10,7 @@ import {
 import type { TLSSocket } from "node:tls";
 import { Allowance } from "./allowance.ts";
 import type { ClientConnection, Exchange } from "./exchange.ts";
+import { HeaderMemory } from "./header-memory.ts";
 import { readHttp2Exchange, refuseStream } from "./http2-exchange.ts";
 import { SharedUpstreams } from "./upstreams.ts";
 
@@ -52,6 +53,7 @@ export interface Http2Client {
 
 export class Http2Connection implements ClientConnection {
   readonly upstreams = new SharedUpstreams();
+  readonly memory = new HeaderMemory();
   readonly #session: ServerHttp2Session;
   readonly #closed = new AbortController();
   readonly #carry: Carry;

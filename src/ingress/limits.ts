@@ -8,6 +8,7 @@
 
 import { DEFAULT_BASELINE_MIB, type SizeClass, sizeClassOf } from "../images/size-class.ts";
 import type { MicrovmRecord } from "../microvms/records.ts";
+import type { Known } from "../lib/known.ts";
 import type { ImageStore } from "../store/store.ts";
 import { Allowance } from "./allowance.ts";
 import type { ClientConnection } from "./exchange.ts";
@@ -74,7 +75,7 @@ export interface WithinLimits {
 
 export interface Limiter {
   /** Counts a request that was admitted, and its connection. */
-  count(record: MicrovmRecord, connection: ClientConnection): Promise<WithinLimits | Refusal>;
+  count(record: MicrovmRecord, connection: ClientConnection): Known<WithinLimits | Refusal>;
 }
 
 interface Endpoint {
@@ -106,20 +107,24 @@ export function createLimiter({ limitsOf, now }: LimiterDeps): Limiter {
     endpoints.set(record.microvmId, endpoint);
     return endpoint;
   };
+  const countAt = (endpoint: Endpoint, connection: ClientConnection) => {
+    const { connections, limits, requests, within } = endpoint;
+    const isNew = !connections.has(connection);
+    if (isNew && connections.size >= limits.connections) return REFUSALS.tooManyConnections;
+    if (!requests.spend(1)) return REFUSALS.tooManyRequests;
+    endpoint.usedAt = now();
+    if (isNew && !connection.signal.aborted) {
+      connections.add(connection);
+      const leave = () => connections.delete(connection);
+      connection.signal.addEventListener("abort", leave, { once: true });
+    }
+    return within;
+  };
   return {
-    async count(record, connection) {
-      const endpoint = endpoints.get(record.microvmId) ?? (await endpointOf(record));
-      const { connections, limits, requests, within } = endpoint;
-      const isNew = !connections.has(connection);
-      if (isNew && connections.size >= limits.connections) return REFUSALS.tooManyConnections;
-      if (!requests.spend(1)) return REFUSALS.tooManyRequests;
-      endpoint.usedAt = now();
-      if (isNew && !connection.signal.aborted) {
-        connections.add(connection);
-        const leave = () => connections.delete(connection);
-        connection.signal.addEventListener("abort", leave, { once: true });
-      }
-      return within;
+    count(record, connection) {
+      const known = endpoints.get(record.microvmId);
+      if (known !== undefined) return countAt(known, connection);
+      return endpointOf(record).then((endpoint) => countAt(endpoint, connection));
     },
   };
 }

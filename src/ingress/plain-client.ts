@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import type { Exchange } from "./exchange.ts";
 import type { Http1Connection } from "./http1-connection.ts";
 import { PlainExchange } from "./plain-exchange.ts";
-import { readPlainRequest } from "./plain-heads.ts";
+import { PlainRequestReader } from "./plain-requests.ts";
 
 export interface PlainClientHooks {
   /** Takes an exchange to its end; does not reject. */
@@ -18,7 +18,6 @@ export interface PlainClientHooks {
   handOver(bytes: Buffer): void;
 }
 
-const HEAD_END = "\r\n\r\n";
 /** Bytes of further requests that a client may send before its answer; beyond, it is cut. */
 const MAX_AHEAD_BYTES = 32 * 1024;
 
@@ -28,6 +27,7 @@ export class PlainClient {
   readonly #hooks: PlainClientHooks;
   readonly #onData = (chunk: Buffer) => this.#take(chunk);
   readonly #onDrain = () => this.#exchange?.onDrain();
+  readonly #reader = new PlainRequestReader();
   #exchange: PlainExchange | undefined;
   /** What came after the request in flight. */
   #ahead: Buffer[] = [];
@@ -74,15 +74,13 @@ export class PlainClient {
   }
 
   #next(bytes: Buffer): void {
-    const end = bytes.indexOf(HEAD_END);
-    const head = end < 0 ? undefined : readPlainRequest(bytes.toString("latin1", 0, end));
-    if (head === undefined) return this.#handOver(bytes);
-    const exchange = new PlainExchange(this.#socket, head, this.#connection);
+    const read = this.#reader.read(bytes);
+    if (read === undefined) return this.#handOver(bytes);
+    const exchange = new PlainExchange(this.#socket, read.head, this.#connection);
     this.#exchange = exchange;
     this.#hasServed = true;
-    const bodyStart = end + HEAD_END.length;
-    if (bodyStart < bytes.length) {
-      const rest = exchange.takeBody(bytes.subarray(bodyStart));
+    if (read.end < bytes.length) {
+      const rest = exchange.takeBody(bytes.subarray(read.end));
       if (rest.length > 0) this.#hold(rest);
     }
     this.#connection.enqueue(async () => {

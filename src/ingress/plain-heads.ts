@@ -2,7 +2,7 @@
 // of known length. A head that is not plain is no error: node:http's parser reads it, and refuses what is wrong. So what
 // is accepted here must be a subset of what that parser accepts, with the same meaning.
 
-import { MAX_FIELDS, MAX_HEADER_BYTES } from "./exchange.ts";
+import { MAX_FIELDS } from "./exchange.ts";
 import type { Framing, RawHeaders } from "./headers.ts";
 
 export interface PlainRequestHead {
@@ -47,20 +47,28 @@ const NOT_PLAIN = new Set([
 ]);
 const [TAB, SPACE] = [9, 32];
 
-/** Reads a request's head, without the empty line that ends it; undefined when it is not plain. */
-export function readPlainRequest(head: string): PlainRequestHead | undefined {
-  if (head.length > MAX_HEADER_BYTES) return undefined;
-  const lineEnd = head.indexOf("\r\n");
-  const line = REQUEST_LINE.exec(lineEnd < 0 ? head : head.slice(0, lineEnd));
-  const read = line === null ? undefined : readFields(head, lineEnd);
-  if (read?.host === undefined || line === null) return undefined;
+/** What the fields of a plain request say. */
+export interface PlainRequestFields {
+  readonly fields: RawHeaders;
+  readonly host: string;
+  /** `Content-Length`. */
+  readonly length: string | undefined;
+}
+
+/** Method and target; undefined for a request that is not plain. */
+export function readRequestLine(line: string): readonly [string, string] | undefined {
+  const parts = REQUEST_LINE.exec(line);
+  return parts === null ? undefined : [parts[1] ?? "", parts[2] ?? ""];
+}
+
+/** Reads fields, a line break before each of them; undefined when the request is not plain for them. */
+export function readPlainRequestFields(text: string): PlainRequestFields | undefined {
+  const read = readFields(text, 0);
+  if (read?.host === undefined) return undefined;
   const { fields, host, length } = read;
   if (fields.length > MAX_FIELDS * 2) return undefined;
   if (read.connection !== undefined && read.connection !== "keep-alive") return undefined;
-  const framing: Framing =
-    length === undefined ? { kind: "none" } : { kind: "length", bytes: length };
-  const [, method = "", target = ""] = line;
-  return { method, target, host, fields, framing, bodyBytes: Number(length ?? 0) };
+  return { fields, host, length };
 }
 
 /** Reads the head of the response to a request of `method`; undefined when it is not plain. */
@@ -145,13 +153,18 @@ function isBlank(code: number): boolean {
   return code === SPACE || code === TAB;
 }
 
-/** The first line and the fields as they go over the wire, the empty line included. */
-export function headText(firstLine: string, fields: RawHeaders): string {
-  let text = `${firstLine}\r\n`;
+/** The fields as they go over the wire, a line break behind each. */
+export function fieldLines(fields: RawHeaders): string {
+  let text = "";
   for (let index = 0; index + 1 < fields.length; index += 2) {
     text += `${fields[index] ?? ""}: ${fields[index + 1] ?? ""}\r\n`;
   }
-  return `${text}\r\n`;
+  return text;
+}
+
+/** The first line and the fields as they go over the wire, the empty line included. */
+export function headText(firstLine: string, fields: RawHeaders): string {
+  return `${firstLine}\r\n${fieldLines(fields)}\r\n`;
 }
 
 /**

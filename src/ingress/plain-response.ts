@@ -69,9 +69,9 @@ export class PlainResponse implements ExchangeResponse {
     const head = headText(`HTTP/1.1 ${status} ${message}`, [...fields, ...KEPT_FIELDS]);
     const socket = this.#socket;
     if (first.length <= JOINED_BYTES)
-      return socket.write(head + first.toString("latin1"), "latin1");
+      return socket.write(Buffer.from(head + first.toString("latin1"), "latin1"));
     socket.cork();
-    socket.write(head, "latin1");
+    socket.write(Buffer.from(head, "latin1"));
     const hasRoom = socket.write(first);
     socket.uncork();
     return hasRoom;

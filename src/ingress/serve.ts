@@ -100,23 +100,17 @@ async function answer(
 ): Promise<Refusal | undefined> {
   const { signal } = exchange;
   const subprotocols = websocketSubprotocols(exchange);
-  const admission = await admit(
-    deps,
-    {
-      authority: exchange.authority,
-      token: headerOf(exchange, "x-aws-proxy-auth"),
-      port: headerOf(exchange, "x-aws-proxy-port"),
-      subprotocols,
-    },
-    options,
-  );
+  const { token, port } = exchange.connection.memory.asked(exchange.fields);
+  const asking = { authority: exchange.authority, token, port, subprotocols };
+  const admission = await admit(deps, asking, options);
   if (admission.kind === "refused") return admission;
   account.admission = admission;
   const { maxBodyBytes, connectTimeoutMs } = options;
   const { framing } = exchange;
   if (framing.kind === "length" && Number(framing.bytes) > maxBodyBytes)
     return REFUSALS.bodyTooLarge;
-  const counted = await deps.limiter.count(admission.record, exchange.connection);
+  const counting = deps.limiter.count(admission.record, exchange.connection);
+  const counted = counting instanceof Promise ? await counting : counting;
   if (counted.kind === "refused") return counted;
   const { microvmId } = admission.record;
   if (admission.kind === "shell") {
@@ -125,7 +119,8 @@ async function answer(
   }
   let opened;
   try {
-    opened = await deps.traffic.open(microvmId, signal);
+    const opening = deps.traffic.open(microvmId, signal);
+    opened = opening instanceof Promise ? await opening : opening;
   } catch (error) {
     if (signal.aborted) throw error;
     const refused = refusalFor(error);
@@ -150,7 +145,8 @@ async function reach(
   { admission: { record, port }, ...way }: Reach,
 ): Promise<Refusal | undefined> {
   const { lease, connectTimeoutMs } = way;
-  const isTls = await upstreamTls.isSpoken({ record, port, lease, connectTimeoutMs });
+  const asking = upstreamTls.isSpoken({ record, port, lease, connectTimeoutMs });
+  const isTls = asking instanceof Promise ? await asking : asking;
   const refused = await forward(exchange, { ...way, port, isTls });
   if (refused === REFUSALS.appConnectFailed) upstreamTls.forget({ record, port });
   else if (exchange.response.status === 400 && !isTls) upstreamTls.doubt({ record, port });
@@ -161,12 +157,6 @@ function websocketSubprotocols({ fields, upgrade }: Exchange): Subprotocols {
   return upgrade?.protocol.toLowerCase() === "websocket"
     ? parseSubprotocols(fieldValues(fields, "sec-websocket-protocol").join(", "))
     : NO_SUBPROTOCOLS;
-}
-
-/** All values of a field as one, so that a repeated one cannot be read two ways. */
-function headerOf({ fields }: Exchange, name: string): string | undefined {
-  const values = fieldValues(fields, name);
-  return values.length === 0 ? undefined : values.join(", ");
 }
 
 /** How the application ended a response that was cut off, for a client that can be told. */

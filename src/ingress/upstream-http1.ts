@@ -79,8 +79,8 @@ export function sendHttp1(
   });
 }
 
-/** The header of the exchange's request over HTTP/1.1, without `Connection`. */
-export function http1Header(exchange: Exchange, { subprotocols }: Target): string[] {
+/** The header of the exchange's request, without `Connection`. */
+function http1Header(exchange: Exchange, { subprotocols }: Target): string[] {
   return requestHeaders({
     raw: exchange.fields,
     framing: outgoingFraming(exchange),
@@ -129,7 +129,7 @@ function upgradeHeaders(exchange: Exchange, subprotocols: Subprotocols) {
 }
 
 /** A method that usually has a body says that it has none (RFC 9110, 8.6); node would send an empty chunked one. */
-function outgoingFraming({ framing, method }: Exchange): Framing {
+export function outgoingFraming({ framing, method }: Exchange): Framing {
   const usuallyHasBody = !USUALLY_BODILESS.has(method);
   return framing.kind === "none" && usuallyHasBody ? { kind: "length", bytes: "0" } : framing;
 }

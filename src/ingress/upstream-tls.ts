@@ -14,6 +14,7 @@ import { connect as connectSocket } from "node:net";
 import { Duplex } from "node:stream";
 import { connect as connectTls, DEFAULT_CIPHERS } from "node:tls";
 import { makeRoom } from "../lib/bounded.ts";
+import type { Known } from "../lib/known.ts";
 import type { TrafficLease } from "../microvms/lease.ts";
 import type { MicrovmRecord } from "../microvms/records.ts";
 
@@ -28,7 +29,7 @@ type Place = Pick<TlsQuestion, "record" | "port">;
 
 export interface UpstreamTls {
   /** Takes at most two seconds longer than a connect. False for a port that answers nothing. */
-  isSpoken(question: TlsQuestion): Promise<boolean>;
+  isSpoken(question: TlsQuestion): Known<boolean>;
   /** The application could not be spoken to: its port is tried before the next request. */
   forget(place: Place): void;
   /** The application answered 400, as servers of TLS do to those who speak none. */
@@ -64,7 +65,7 @@ export function createUpstreamTls(): UpstreamTls {
     return isTls === true;
   };
   return {
-    async isSpoken(question) {
+    isSpoken(question) {
       const { record, port } = question;
       const own = found.get(record.microvmId)?.get(port);
       if (typeof own === "boolean") return own;

@@ -35,20 +35,36 @@ export function leaseOf(
   vmm: LiveVmm,
   waitedMs: number,
 ): TrafficLease {
-  vmm.leases += 1;
-  live.lastActivityAt = deps.clock.now();
-  let isHeld = true;
-  return {
-    vmmId: vmm.vmmId,
-    address: vmm.address,
-    signal: vmm.gone.signal,
-    waitedMs,
-    [Symbol.dispose]() {
-      if (!isHeld) return;
-      isHeld = false;
-      vmm.leases -= 1;
-      live.lastActivityAt = deps.clock.now();
-      if (vmm.leases === 0) deps.onQuiet(live.record.microvmId);
-    },
-  };
+  return new VmmLease(deps, live, vmm, waitedMs);
+}
+
+class VmmLease implements TrafficLease {
+  readonly vmmId: string;
+  readonly address: string;
+  readonly signal: AbortSignal;
+  readonly waitedMs: number;
+  readonly #deps: LeaseDeps;
+  readonly #live: LiveMicrovm;
+  readonly #vmm: LiveVmm;
+  #isHeld = true;
+
+  constructor(deps: LeaseDeps, live: LiveMicrovm, vmm: LiveVmm, waitedMs: number) {
+    this.#deps = deps;
+    this.#live = live;
+    this.#vmm = vmm;
+    this.vmmId = vmm.vmmId;
+    this.address = vmm.address;
+    this.signal = vmm.gone.signal;
+    this.waitedMs = waitedMs;
+    vmm.leases += 1;
+    live.lastActivityAt = deps.clock.now();
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    this.#vmm.leases -= 1;
+    this.#live.lastActivityAt = this.#deps.clock.now();
+    if (this.#vmm.leases === 0) this.#deps.onQuiet(this.#live.record.microvmId);
+  }
 }

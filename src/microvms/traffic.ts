@@ -8,6 +8,7 @@
 // - At most one wake-up of a microVM is in progress, and waiters are bounded.
 
 import { messageOf, ServiceError } from "../errors.ts";
+import type { Known } from "../lib/known.ts";
 import type { MicrovmStore } from "../store/store.ts";
 import type { LiveMicrovm, LiveMicrovms } from "./live.ts";
 import { type LeaseDeps, leaseOf, type TrafficLease, type Verdict } from "./lease.ts";
@@ -22,13 +23,13 @@ export const MAX_WAITERS = 4096;
 
 export interface Traffic {
   findByEndpoint(endpointId: string): Promise<MicrovmRecord | undefined>;
-  findById(microvmId: string): Promise<MicrovmRecord | undefined>;
+  findById(microvmId: string): Known<MicrovmRecord | undefined>;
   /**
    * Waits until the microVM runs, waking it when its policy allows, at most `waitMs`. One wake-up however many wait.
    * Rejects NOT_FOUND (terminated), CONFLICT (suspended, no auto-resume), VMM_FAILED (wake-up failed), and with
    * `details.retryAfterSeconds` VMM_FAILED (waited too long) and NO_CAPACITY (too many wait).
    */
-  open(microvmId: string, signal: AbortSignal): Promise<TrafficLease>;
+  open(microvmId: string, signal: AbortSignal): Known<TrafficLease>;
   /**
    * Waits until the microVM runs, however long that takes, and does nothing to bring it about. Rejects NOT_FOUND
    * (terminated) and NO_CAPACITY (too many wait).
@@ -147,22 +148,25 @@ export function createTraffic(deps: TrafficDeps): TrafficGate {
     });
   }
 
+  async function openLater(verdict: Verdict, microvmId: string, signal: AbortSignal) {
+    signal.throwIfAborted();
+    if (verdict.is === "refused") throw verdict.error(microvmId);
+    return wait(microvmId, signal);
+  }
+
   return {
     changed,
     failed,
-    async findById(microvmId) {
-      return deps.live.get(microvmId)?.record ?? (await deps.microvms.get(microvmId));
-    },
+    findById: (microvmId) => deps.live.get(microvmId)?.record ?? deps.microvms.get(microvmId),
     async findByEndpoint(endpointId) {
       const live = deps.live.findByEndpoint(endpointId);
       return live?.record ?? (await deps.microvms.findByEndpoint(endpointId));
     },
-    async open(microvmId, signal) {
-      signal.throwIfAborted();
+    open(microvmId, signal) {
       const verdict = judge(deps.live.get(microvmId));
-      if (verdict.is === "open") return leaseOf(deps, verdict.live, verdict.vmm, 0);
-      if (verdict.is === "refused") throw verdict.error(microvmId);
-      return wait(microvmId, signal);
+      return verdict.is === "open" && !signal.aborted
+        ? leaseOf(deps, verdict.live, verdict.vmm, 0)
+        : openLater(verdict, microvmId, signal);
     },
     async whenRunning(microvmId, signal) {
       const waiting = patience.wait(microvmId, signal);

@@ -1,7 +1,6 @@
 // Endpoint and shell tokens as compact JWEs (RFC 7516): protected header {kid, alg "dir", enc "A256GCM"}, the claims sealed inside
 // and padded, so that a token's length says little about them.
 
-import { hash } from "node:crypto";
 import { CompactEncrypt, compactDecrypt } from "jose";
 import { JOSEError } from "jose/errors";
 import { z } from "zod";
@@ -63,7 +62,7 @@ export interface InstallationTokens extends Tokens {
 export function createTokens(deps: TokensDeps): InstallationTokens {
   let keys = new Map<string, TokenKey["key"]>();
   let newest = newestOf(deps.keys);
-  /** By digest: no token is kept. The oldest gives way. */
+  /** By the token itself: to make its digest at each request takes longer than all else here. The oldest gives way. */
   const opened = new Map<string, TokenClaims>();
   const useKeys = (given: readonly TokenKey[]) => {
     newest = newestOf(given);
@@ -72,23 +71,25 @@ export function createTokens(deps: TokensDeps): InstallationTokens {
     opened.clear();
   };
   useKeys(deps.keys);
+  const living = (claims: TokenClaims) => (deps.now() < claims.expiresAt ? claims : undefined);
+  const decrypt = async (token: string) => {
+    const kid = tokenKeyId(token);
+    const key = kid === undefined ? undefined : keys.get(kid);
+    if (kid === undefined || key === undefined) return undefined;
+    const claims = await unseal(token, key);
+    // The key may have gone meanwhile.
+    if (claims === undefined || keys.get(kid) !== key) return undefined;
+    makeRoom(opened, OPENED_LIMIT);
+    opened.set(token, claims);
+    return living(claims);
+  };
   return {
     useKeys,
     mint: (claims) => mint(newest, claims, deps.now()),
-    async open(token) {
+    open(token) {
       if (token.length > TOKEN_LENGTH_LIMIT) return undefined;
-      const digest = hash("sha256", token, "base64");
-      let claims = opened.get(digest);
-      if (claims === undefined) {
-        const kid = tokenKeyId(token);
-        const key = kid === undefined ? undefined : keys.get(kid);
-        claims = key === undefined ? undefined : await unseal(token, key);
-        if (claims !== undefined) {
-          makeRoom(opened, OPENED_LIMIT);
-          opened.set(digest, claims);
-        }
-      }
-      return claims !== undefined && deps.now() < claims.expiresAt ? claims : undefined;
+      const known = opened.get(token);
+      return known === undefined ? decrypt(token) : living(known);
     },
   };
 }

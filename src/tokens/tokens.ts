@@ -1,5 +1,7 @@
 // Tokens: who may reach which ports of which microVM, or open a shell in it, until when.
 
+import type { Known } from "../lib/known.ts";
+
 export type PortGrant =
   | { readonly port: number }
   | { readonly range: { readonly startPort: number; readonly endPort: number } }
@@ -29,5 +31,5 @@ export interface Tokens {
   /** A compact JWE (dir, A256GCM) with the claims sealed inside. */
   mint(claims: TokenClaims): Promise<string>;
   /** The claims of a token this installation minted; undefined when it is not one, or has expired. */
-  open(token: string): Promise<TokenClaims | undefined>;
+  open(token: string): Known<TokenClaims | undefined>;
 }

@@ -109,7 +109,7 @@ export async function setUp(
       await this.reaches(microvmId, "SUSPENDED");
       return microvmId;
     },
-    open: (microvmId: string) => domain.traffic.open(microvmId, never),
+    open: async (microvmId: string) => domain.traffic.open(microvmId, never),
     stop: () => domain[Symbol.asyncDispose](),
     /** Another service over the same store and host. */
     async startAnew(): Promise<void> {

@@ -77,10 +77,11 @@ async function startService() {
   const api = acquired.use(await startApi({ microvms, images, trace }));
   const openFrom = {
     ...domain.traffic,
-    open: async (microvmId: string, signal: AbortSignal) => ({
-      ...(await domain.traffic.open(microvmId, signal)),
-      address: "127.0.0.1",
-    }),
+    open: async (microvmId: string, signal: AbortSignal) => {
+      const lease = await domain.traffic.open(microvmId, signal);
+      const dispose = () => lease[Symbol.dispose]();
+      return { ...lease, address: "127.0.0.1", [Symbol.dispose]: dispose };
+    },
   };
   const ingress = acquired.use(
     await startIngress({

@@ -84,10 +84,10 @@ test("requestHeaders frames the body anew and passes on only the willingness to 
   assert.deepEqual(requestHeaders({ raw, framing: { kind: "chunked" }, requestId: "id" }), [
     "Trailer",
     "X-Sum",
-    "x-amzn-requestid",
-    "id",
     "TE",
     "trailers",
+    "x-amzn-requestid",
+    "id",
     "Transfer-Encoding",
     "chunked",
   ]);

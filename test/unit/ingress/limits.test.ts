@@ -18,6 +18,7 @@ function newConnection(): ClientConnection & { close(): void } {
   const closed = new AbortController();
   return {
     upstreams: {} as never,
+    memory: {} as never,
     signal: closed.signal,
     shutDown: () => undefined,
     close: () => closed.abort(),

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, request as httpRequest } from "node:http";
 import { Duplex } from "node:stream";
 import { test } from "node:test";
-import { headText, readPlainRequest, readPlainResponse } from "../../../src/ingress/plain-heads.ts";
+import { headText, readPlainResponse } from "../../../src/ingress/plain-heads.ts";
+import { PlainRequestReader } from "../../../src/ingress/plain-requests.ts";
 
 const REQUEST = ["GET /a?b=c HTTP/1.1", "Host: localhost", "X-A: b"];
 const RESPONSE = ["HTTP/1.1 200 OK", "Content-Length: 2", "X-A: b"];
@@ -74,6 +75,22 @@ function pipe(bytes: string): Duplex {
   return stream;
 }
 
+/** As a connection's first request. */
+function readOnce(head: string) {
+  return new PlainRequestReader().read(Buffer.from(`${head}\r\n\r\n`, "latin1"))?.head;
+}
+
+/** As the next two requests of a connection, the second of which is a repetition with a body behind it. */
+function readTwice(reader: PlainRequestReader, head: string) {
+  const bytes = Buffer.from(`${head}\r\n\r\n`, "latin1");
+  const first = reader.read(bytes);
+  const second = reader.read(Buffer.concat([bytes, Buffer.from("GET / HTTP/1.1\r\n\r\n")]));
+  assert.deepEqual(second, first);
+  if (first !== undefined) assert.equal(first.end, bytes.indexOf("\r\n\r\n") + 4);
+  assert.deepEqual(first?.head, readOnce(head));
+  return first?.head;
+}
+
 /** The request as node:http's parser reads it; undefined when it refuses. */
 function readByNode(head: string): Promise<IncomingMessage | undefined> {
   return new Promise((resolve) => {
@@ -109,12 +126,13 @@ function readAnswerByNode(head: string, method: string): Promise<IncomingMessage
   });
 }
 
-test("readPlainRequest reads what node:http reads, or nothing", async () => {
+test("PlainRequestReader reads what node:http reads, or nothing", async () => {
+  const reader = new PlainRequestReader();
   const random = createRandom(1);
   let accepted = 0;
   for (let round = 0; round < ROUNDS; round += 1) {
     const head = mutate(REQUEST.join("\r\n"), random);
-    const plain = head.includes("\r\n\r\n") ? undefined : readPlainRequest(head);
+    const plain = head.includes("\r\n\r\n") ? undefined : readTwice(reader, head);
     if (plain === undefined) continue;
     accepted += 1;
     const read = await readByNode(head);
@@ -149,20 +167,39 @@ test("readPlainResponse reads what node:http reads, or nothing", async () => {
   assert.ok(accepted > ROUNDS / 10, `only ${accepted} heads were plain`);
 });
 
-test("readPlainRequest leaves to node:http what asks for more than an answer", () => {
+test("PlainRequestReader leaves to node:http what asks for more than an answer", () => {
   const head = REQUEST.join("\r\n");
-  assert.ok(readPlainRequest(head));
+  assert.ok(readOnce(head));
   for (const field of [
     ...["Transfer-Encoding: chunked", "Expect: 100-continue", "Upgrade: websocket", "TE: trailers"],
     ...["Connection: close", "Connection: X-A", "Host: localhost", "X-Aws-Proxy-Force-H2: true"],
     ...["Content-Length: 1\r\nContent-Length: 1", "Content-Length: 1,1", "X-A : b", " folded"],
   ]) {
-    assert.equal(readPlainRequest(`${head}\r\n${field}`), undefined, field);
+    assert.equal(readOnce(`${head}\r\n${field}`), undefined, field);
   }
-  assert.equal(readPlainRequest("GET / HTTP/1.1"), undefined);
-  assert.equal(readPlainRequest(head.replace("1.1", "1.0")), undefined);
-  assert.equal(readPlainRequest(`${head}${"\r\nX-A: b".repeat(255)}`), undefined);
-  assert.equal(readPlainRequest(`${head}\r\nX-A: ${"a".repeat(33_000)}`), undefined);
+  assert.equal(readOnce("GET / HTTP/1.1"), undefined);
+  assert.equal(readOnce(head.replace("1.1", "1.0")), undefined);
+  assert.equal(readOnce(`${head}${"\r\nX-A: b".repeat(255)}`), undefined);
+  assert.equal(readOnce(`${head}\r\nX-A: ${"a".repeat(33_000)}`), undefined);
+});
+
+test("PlainRequestReader hands out the same fields while their bytes are the same", () => {
+  const reader = new PlainRequestReader();
+  const read = (text: string) => reader.read(Buffer.from(text, "latin1"))?.head;
+  const fields = "\r\nHost: localhost\r\nX-A: b\r\n\r\n";
+  const first = read(`GET /1 HTTP/1.1${fields}`);
+  const second = read(`POST /22 HTTP/1.1${fields}body`);
+  assert.deepEqual([second?.method, second?.target], ["POST", "/22"]);
+  assert.ok(first);
+  assert.equal(second?.fields, first.fields);
+  assert.deepEqual(first.fields, ["Host", "localhost", "X-A", "b"]);
+  assert.deepEqual(read(`GET / HTTP/1.1${fields.replace("b\r", "c\r")}`)?.fields[3], "c");
+  assert.deepEqual(read(`GET / HTTP/1.1${fields.slice(0, -2)}X-C: d\r\n\r\n`)?.fields[5], "d");
+  assert.equal(read(`GET / HTTP/1.1${fields.slice(0, -2)}`), undefined, "not all there");
+  assert.equal(read("GET / HTTP/1.1\rHost: localhost\r\n\r\n"), undefined, "no line break");
+  const long = `\r\nHost: localhost\r\nX-A: ${"a".repeat(5000)}\r\n\r\n`;
+  assert.equal(read(`GET / HTTP/1.1${long}`)?.fields.length, 4);
+  assert.equal(read(`GET / HTTP/1.1${long.replace("localhost", "otherhost")}`)?.host, "otherhost");
 });
 
 test("readPlainResponse knows the length of a body, and whether its connection is kept", () => {

@@ -68,7 +68,7 @@ function setUp(initial: Partial<MicrovmRecord>) {
     return vmm;
   };
   const failWrites = (error: Error) => (failure = error);
-  const open = (signal = never) => traffic.open(microvmId, signal);
+  const open = async (signal = never) => traffic.open(microvmId, signal);
   return {
     clock,
     traffic,
@@ -192,7 +192,8 @@ describe("Traffic.open", () => {
       { state: "TERMINATING" },
     ] as const)
       await assert.rejects(setUp(gone).open(), { code: "NOT_FOUND" });
-    await assert.rejects(setUp({}).traffic.open("microvm-none", never), { code: "NOT_FOUND" });
+    const { traffic } = setUp({});
+    await assert.rejects(async () => traffic.open("microvm-none", never), { code: "NOT_FOUND" });
   });
 
   test("refuses who waits when the microvm is terminated meanwhile", async () => {
@@ -314,7 +315,7 @@ describe("Traffic.whenRunning", () => {
       idlePolicy: { ...autoResume, autoResumeEnabled: false },
     });
     const waiting = traffic.whenRunning(microvmId, never);
-    await assert.rejects(traffic.open(microvmId, never), { code: "CONFLICT" });
+    await assert.rejects(async () => traffic.open(microvmId, never), { code: "CONFLICT" });
     set({ desired: "TERMINATED" });
     await assert.rejects(waiting, { code: "NOT_FOUND" });
     await assert.rejects(traffic.whenRunning("microvm-none", never), { code: "NOT_FOUND" });

@@ -1,0 +1,71 @@
+// What follows from a request's fields, for the next request on the connection. Most clients send the same fields with
+// each request, and whoever reads the connection then hands out the very same list of them (plain-requests.ts,
+// http2/hpack-decoder.ts): what that list asks of us, and how it goes on, is found once.
+//
+// INVARIANT: lists of fields are never changed once made, so that the same list means the same.
+
+import {
+  crossingFields,
+  fieldValues,
+  FORCE_H2_HEADER,
+  type RawHeaders,
+  TIMING_HEADER,
+} from "./headers.ts";
+import { fieldLines } from "./plain-heads.ts";
+
+/** What a request asks of the ingress itself. */
+export interface Asked {
+  /** `X-aws-proxy-auth`. */
+  readonly token: string | undefined;
+  /** `X-aws-proxy-port`, not yet checked. */
+  readonly port: string | undefined;
+  /** `X-aws-proxy-force-h2` says true; an upgrade is one of HTTP/1.1 all the same. */
+  readonly forcesHttp2: boolean;
+  /** `X-torpor-timing` is there, and says 1. */
+  readonly timing: "none" | "other" | "wanted";
+}
+
+/** Of one connection: remembers one list of fields. */
+export class HeaderMemory {
+  #fields: RawHeaders | undefined;
+  #asked: Asked | undefined;
+  #crossing: string | undefined;
+
+  /** What the fields ask of the ingress. */
+  asked(fields: RawHeaders): Asked {
+    this.#turnTo(fields);
+    this.#asked ??= readAsked(fields);
+    return this.#asked;
+  }
+
+  /** The lines of the fields that the application gets as they are, of a request that is no upgrade. */
+  crossing(fields: RawHeaders): string {
+    this.#turnTo(fields);
+    this.#crossing ??= fieldLines(crossingFields(fields, false));
+    return this.#crossing;
+  }
+
+  #turnTo(fields: RawHeaders): void {
+    if (this.#fields === fields) return;
+    this.#fields = fields;
+    this.#asked = undefined;
+    this.#crossing = undefined;
+  }
+}
+
+function readAsked(fields: RawHeaders): Asked {
+  const [forced, ...more] = fieldValues(fields, FORCE_H2_HEADER);
+  const timing = fieldValues(fields, TIMING_HEADER);
+  const timed = timing.join() === "1" ? "wanted" : "other";
+  return {
+    token: joined(fieldValues(fields, "x-aws-proxy-auth")),
+    port: joined(fieldValues(fields, "x-aws-proxy-port")),
+    forcesHttp2: more.length === 0 && forced?.trim().toLowerCase() === "true",
+    timing: timing.length === 0 ? "none" : timed,
+  };
+}
+
+/** All values as one, so that a repeated field cannot be read two ways. */
+function joined(values: readonly string[]): string | undefined {
+  return values.length === 0 ? undefined : values.join(", ");
+}
