@@ -52,14 +52,25 @@ export interface DirectClient {
   attach(user: DirectUser): void;
   /** After `onBody` has said false. */
   resumeBody(): void;
-  /** Sends head and the body so far, which may be all of it. False: send more only after `onClientDrain`. */
-  start(head: ResponseHead, first: Buffer, isWhole: boolean): boolean;
+  /**
+   * Sends head, with the request's id, and the body so far, which may be all of it. False: send more only after
+   * `onClientDrain`.
+   */
+  start(head: DirectHead, first: Buffer, isWhole: boolean): boolean;
   /** As `start`. */
   write(chunk: Buffer): boolean;
   /** The response is whole, as its Content-Length has said. */
   end(): void;
   /** The response is sent through its stream after all. */
   leave(): void;
+}
+
+/** Of a response of known length. Never changed once made: what follows from it may be remembered. */
+export interface DirectHead {
+  readonly status: number;
+  /** Of HTTP/1.1 alone. */
+  readonly message: string;
+  readonly fields: RawHeaders;
 }
 
 export interface DirectUser {

@@ -21,11 +21,14 @@ import { sendHttp2 } from "./upstream-http2.ts";
  * Carries the exchange until it is over. Resolves with a refusal when the application could not be reached and the
  * client has been sent nothing; rejects when either side was cut off midway.
  */
-export async function forward(exchange: Exchange, target: Target): Promise<Refusal | undefined> {
-  if (exchange.direct !== undefined && isPlain(exchange, target)) {
-    const outcome = await relayPlain(exchange, exchange.direct, target);
-    return outcome?.kind === "response" ? relayResponse(exchange, target, outcome, []) : outcome;
-  }
+export function forward(exchange: Exchange, target: Target): Promise<Refusal | undefined> {
+  const { direct: client } = exchange;
+  if (client === undefined || !isPlain(exchange, target)) return forwardStreams(exchange, target);
+  const relayOther = (answer: UpstreamResponse) => relayResponse(exchange, target, answer, []);
+  return relayPlain({ exchange, client, target, relayOther });
+}
+
+async function forwardStreams(exchange: Exchange, target: Target): Promise<Refusal | undefined> {
   const startedAt = performance.now();
   let answer: UpstreamAnswer;
   try {

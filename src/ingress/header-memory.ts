@@ -1,9 +1,10 @@
 // What follows from a request's fields, for the next request on the connection. Most clients send the same fields with
-// each request, and whoever reads the connection then hands out the very same list of them (plain-requests.ts,
-// http2/hpack-decoder.ts): what that list asks of us, and how it goes on, is found once.
+// each request, and whoever reads the connection then hands out the very same list of them (plain-requests.ts): what
+// that list asks of us, and how it goes on, is found once. So with the head of an answer (plain-answers.ts).
 //
-// INVARIANT: lists of fields are never changed once made, so that the same list means the same.
+// INVARIANT: lists of fields, and heads, are never changed once made, so that the same one means the same.
 
+import type { DirectHead } from "./exchange.ts";
 import {
   crossingFields,
   fieldValues,
@@ -25,11 +26,15 @@ export interface Asked {
   readonly timing: "none" | "other" | "wanted";
 }
 
-/** Of one connection: remembers one list of fields. */
+/** As node:http's server says on the connections that it reads. */
+const KEPT_FIELDS = ["Connection", "keep-alive", "Keep-Alive", "timeout=75"];
+
+/** Of one connection: remembers one list of fields, and one head. */
 export class HeaderMemory {
   #fields: RawHeaders | undefined;
   #asked: Asked | undefined;
   #crossing: string | undefined;
+  #answer: { readonly head: DirectHead; readonly text: string } | undefined;
 
   /** What the fields ask of the ingress. */
   asked(fields: RawHeaders): Asked {
@@ -43,6 +48,15 @@ export class HeaderMemory {
     this.#turnTo(fields);
     this.#crossing ??= fieldLines(crossingFields(fields, false));
     return this.#crossing;
+  }
+
+  /** The lines of a response's head over HTTP/1.1 but for its last ones. */
+  answer(head: DirectHead): string {
+    if (this.#answer?.head === head) return this.#answer.text;
+    const { status, message, fields } = head;
+    const text = `HTTP/1.1 ${status} ${message}\r\n${fieldLines([...fields, ...KEPT_FIELDS])}`;
+    this.#answer = { head, text };
+    return text;
   }
 
   #turnTo(fields: RawHeaders): void {

@@ -63,8 +63,9 @@ export function readHttp2Exchange(input: Http2ExchangeInput): Exchange | Refusal
   );
   const isBodiless = stream.endAfterHeaders && framing.kind === "none" && !expectsContinue;
   const response = http2Response(stream);
+  const requestId = randomUUID();
   return {
-    requestId: randomUUID(),
+    requestId,
     httpVersion: "2",
     clientAddress: input.clientAddress,
     // Towards the application a WebSocket is an upgrade of HTTP/1.1.
@@ -82,7 +83,7 @@ export function readHttp2Exchange(input: Http2ExchangeInput): Exchange | Refusal
     signal: input.signal,
     traffic: { received: 0, sent: 0 },
     discardRest: () => discardRest(stream),
-    direct: isBodiless ? http2Direct(stream, response.noteStatus) : undefined,
+    direct: isBodiless ? http2Direct(stream, requestId, response.noteStatus) : undefined,
   };
 }
 

@@ -8,9 +8,9 @@ import type {
   ByteCount,
   ClientConnection,
   DirectClient,
+  DirectHead,
   DirectUser,
   Exchange,
-  ResponseHead,
 } from "./exchange.ts";
 import type { Framing, RawHeaders } from "./headers.ts";
 import type { Http1Connection } from "./http1-connection.ts";
@@ -61,7 +61,7 @@ export class PlainExchange implements Exchange, DirectClient {
     this.clientAddress = connection.clientAddress;
     this.connection = connection;
     this.signal = connection.signal;
-    this.response = new PlainResponse(socket, head.method);
+    this.response = new PlainResponse(socket, this);
   }
 
   get direct(): DirectClient {
@@ -112,7 +112,7 @@ export class PlainExchange implements Exchange, DirectClient {
     if (this.#socket.isPaused()) this.#socket.resume();
   }
 
-  start(head: ResponseHead, first: Buffer): boolean {
+  start(head: DirectHead, first: Buffer): boolean {
     return this.response.startDirectly(head, first);
   }
 

@@ -3,46 +3,45 @@
 
 import { ServiceError } from "../errors.ts";
 import type { DirectClient, DirectUser, Exchange } from "./exchange.ts";
-import { framingFields, REQUEST_ID_HEADER, responseHeaders } from "./headers.ts";
-import { fieldLines, readPlainResponse } from "./plain-heads.ts";
+import { framingFields, REQUEST_ID_HEADER } from "./headers.ts";
+import { fieldLines } from "./plain-heads.ts";
 import { type PlainUpstream, type PlainUpstreamUser } from "./plain-upstream.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
 import { type AnswerReader, readAnswer } from "./upstream-answer.ts";
-import { outgoingFraming, RESPONSE_HEADER_LIMIT } from "./upstream-http1.ts";
+import { outgoingFraming } from "./upstream-http1.ts";
 import { isReplayable, type Target, unreachable, type UpstreamResponse } from "./upstream.ts";
 
-const HEAD_END = "\r\n\r\n";
+interface PlainRoute {
+  readonly exchange: Exchange;
+  readonly client: DirectClient;
+  readonly target: Target;
+  /** Relays an answer that is not plain. */
+  readonly relayOther: (answer: UpstreamResponse) => Promise<Refusal | undefined>;
+}
 
-/** The exchange is over; or its answer is to be relayed; or a kept connection was dead before the answer. */
-type Outcome = "done" | "stale" | "unreachable" | UpstreamResponse;
+/** How the exchange ends, once. */
+interface Ending {
+  resolve(outcome: Refusal | undefined | Promise<Refusal | undefined>): void;
+  reject(error: Error): void;
+}
 
 /**
- * Sends the request and relays a plain answer. Resolves with any other answer, and with a refusal when there was none;
- * rejects when either side was cut off midway.
+ * Sends the request and relays the answer. Resolves with a refusal when there was none; rejects when either side was cut
+ * off midway.
  */
-export async function relayPlain(
-  exchange: Exchange,
-  client: DirectClient,
-  target: Target,
-): Promise<UpstreamResponse | Refusal | undefined> {
-  const mayReplay = isReplayable(exchange);
-  let outcome = await new PlainRelay(exchange, client, target, mayReplay).outcome;
-  if (outcome === "stale") {
-    outcome = await new PlainRelay(exchange, client, target, false).outcome;
-  }
-  if (outcome === "done") return undefined;
-  if (typeof outcome !== "string") return outcome;
-  if (exchange.signal.aborted) throw unreachable(target.port, false);
-  return target.lease.signal.aborted ? REFUSALS.microvmConnectFailed : REFUSALS.appConnectFailed;
+export function relayPlain(route: PlainRoute): Promise<Refusal | undefined> {
+  return new Promise((resolve, reject) => {
+    const relay = new PlainRelay(route, { resolve, reject }, isReplayable(route.exchange));
+    relay.send();
+  });
 }
 
 class PlainRelay implements PlainUpstreamUser, DirectUser {
-  readonly outcome: Promise<Outcome>;
+  readonly #route: PlainRoute;
   readonly #exchange: Exchange;
   readonly #client: DirectClient;
   readonly #upstream: PlainUpstream;
-  #resolve: (outcome: Outcome) => void = () => undefined;
-  #reject: (error: Error) => void = () => undefined;
+  readonly #ending: Ending;
   #isRequestSent = false;
   /** Bytes of the body still to come; undefined before the head. */
   #left: number | undefined;
@@ -52,16 +51,14 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   #isDone = false;
   #reader: AnswerReader | undefined;
 
-  constructor(exchange: Exchange, client: DirectClient, target: Target, mayReuse: boolean) {
+  constructor(route: PlainRoute, ending: Ending, mayReuse: boolean) {
+    const { exchange, client, target } = route;
+    this.#route = route;
     this.#exchange = exchange;
     this.#client = client;
-    this.outcome = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.#ending = ending;
     this.#upstream = exchange.connection.upstreams.plain.take(target, mayReuse);
     this.#upstream.assign(this);
-    this.#send();
   }
 
   onBody(chunk: Buffer): boolean {
@@ -83,7 +80,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
     if (this.#isDone) return;
     // After the answer the connection is no longer this exchange's.
     if (!this.#isOver) this.#upstream.socket.destroy();
-    this.#reject(cutOff());
+    this.#ending.reject(cutOff());
   }
 
   onDrain(): void {
@@ -98,11 +95,15 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
 
   onClose(error: Error | undefined): void {
     if (this.#reader !== undefined) return this.#reader.end(error);
-    if (this.#left !== undefined) return this.#reject(cutOff(error));
-    this.#resolve(this.#upstream.isReused ? "stale" : "unreachable");
+    if (this.#left !== undefined) return this.#ending.reject(cutOff(error));
+    // Dead before the answer, perhaps already when it was taken: nobody else's connection is tried instead.
+    const mayRepeat = this.#upstream.isReused && !this.#exchange.signal.aborted;
+    if (mayRepeat) new PlainRelay(this.#route, this.#ending, false).send();
+    else this.#fail();
   }
 
-  #send(): void {
+  /** Once. */
+  send(): void {
     const { socket } = this.#upstream;
     const head = Buffer.from(requestHead(this.#exchange), "latin1");
     if (this.#exchange.framing.kind === "none") {
@@ -118,24 +119,13 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   }
 
   #readHead(chunk: Buffer): void {
-    const end = chunk.indexOf(HEAD_END);
-    const isPossible = end >= 0 && end <= RESPONSE_HEADER_LIMIT;
-    const { method, requestId } = this.#exchange;
-    const head = isPossible
-      ? readPlainResponse(chunk.toString("latin1", 0, end), method)
-      : undefined;
-    if (head === undefined) return this.#readOtherwise(chunk);
-    const { status, message, bodyBytes } = head;
-    const body = chunk.subarray(end + HEAD_END.length);
-    const first = body.length > bodyBytes ? body.subarray(0, bodyBytes) : body;
+    const answer = this.#upstream.answers.read(chunk, this.#exchange.method);
+    if (answer === undefined) return this.#readOtherwise(chunk);
+    const { head, end, bodyBytes, isKept } = answer;
+    const first = chunk.subarray(end, end + bodyBytes);
     // More than was announced belongs to nobody.
-    this.#isKept = head.isKept && body.length <= bodyBytes;
-    const fields = responseHeaders(head.fields, requestId);
-    const hasRoom = this.#client.start(
-      { status, message, fields },
-      first,
-      first.length === bodyBytes,
-    );
+    this.#isKept = isKept && chunk.length <= end + bodyBytes;
+    const hasRoom = this.#client.start(head, first, first.length === bodyBytes);
     this.#sent(first.length, bodyBytes, hasRoom);
   }
 
@@ -168,7 +158,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   #done(): void {
     this.#isDone = true;
     this.#client.end();
-    this.#resolve("done");
+    this.#ending.resolve(undefined);
   }
 
   #readOtherwise(first: Buffer): void {
@@ -176,10 +166,19 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
     this.#exchange.connection.upstreams.plain.giveUp();
     const { socket } = this.#upstream;
     this.#reader = readAnswer(this.#exchange, socket, {
-      onAnswer: (answer) => this.#resolve(answer),
-      onFailure: () => this.#resolve("unreachable"),
+      onAnswer: (answer) => this.#ending.resolve(this.#route.relayOther(answer)),
+      onFailure: () => this.#fail(),
     });
     this.#reader.push(first);
+  }
+
+  /** There is no answer, and there will be none. */
+  #fail(): void {
+    const { lease, port } = this.#route.target;
+    const { resolve, reject } = this.#ending;
+    if (this.#exchange.signal.aborted) reject(unreachable(port, false));
+    else if (lease.signal.aborted) resolve(REFUSALS.microvmConnectFailed);
+    else resolve(REFUSALS.appConnectFailed);
   }
 }
 

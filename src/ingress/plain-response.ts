@@ -3,24 +3,28 @@
 import { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Writable } from "node:stream";
-import type { ExchangeResponse, ResponseHead } from "./exchange.ts";
-import { earlyHints, headText } from "./plain-heads.ts";
+import type { DirectHead, Exchange, ExchangeResponse, ResponseHead } from "./exchange.ts";
+import type { HeaderMemory } from "./header-memory.ts";
+import { REQUEST_ID_HEADER } from "./headers.ts";
+import { earlyHints } from "./plain-heads.ts";
 
 /** A body up to this goes out in one piece with the head. */
 const JOINED_BYTES = 8 * 1024;
-/** As node:http's server says on the connections that it reads. */
-const KEPT_FIELDS = ["Connection", "keep-alive", "Keep-Alive", "timeout=75"];
 
 export class PlainResponse implements ExchangeResponse {
   readonly #socket: Socket;
   readonly #method: string;
+  readonly #requestId: string;
+  readonly #memory: HeaderMemory;
   #status: number | undefined;
   #streamed: ServerResponse | undefined;
   #isPlain = true;
 
-  constructor(socket: Socket, method: string) {
+  constructor(socket: Socket, { method, requestId, connection }: Exchange) {
     this.#socket = socket;
     this.#method = method;
+    this.#requestId = requestId;
+    this.#memory = connection.memory;
   }
 
   get status(): number | undefined {
@@ -64,14 +68,15 @@ export class PlainResponse implements ExchangeResponse {
   }
 
   /** Writes a response of known length, or its beginning, without a stream; false when the connection is full. */
-  startDirectly({ status, message, fields }: ResponseHead, first: Buffer): boolean {
-    this.#status = status;
-    const head = headText(`HTTP/1.1 ${status} ${message}`, [...fields, ...KEPT_FIELDS]);
+  startDirectly(head: DirectHead, first: Buffer): boolean {
+    this.#status = head.status;
+    const lines = this.#memory.answer(head);
+    const text = `${lines}${REQUEST_ID_HEADER}: ${this.#requestId}\r\n\r\n`;
     const socket = this.#socket;
     if (first.length <= JOINED_BYTES)
-      return socket.write(Buffer.from(head + first.toString("latin1"), "latin1"));
+      return socket.write(Buffer.from(text + first.toString("latin1"), "latin1"));
     socket.cork();
-    socket.write(Buffer.from(head, "latin1"));
+    socket.write(Buffer.from(text, "latin1"));
     const hasRoom = socket.write(first);
     socket.uncork();
     return hasRoom;

@@ -3,6 +3,7 @@
 
 import { connect, type Socket } from "node:net";
 import type { TrafficLease } from "../microvms/lease.ts";
+import { PlainAnswerReader } from "./plain-answers.ts";
 
 /** Whoever has the connection now. */
 export interface PlainUpstreamUser {
@@ -27,6 +28,7 @@ export class PlainUpstream {
   readonly port: number;
   /** Of the VMM behind the address; another VMM may get the same address later. */
   readonly signal: AbortSignal;
+  readonly answers = new PlainAnswerReader();
   /** It has served before. */
   isReused = false;
   #user: PlainUpstreamUser | undefined;

@@ -2,17 +2,17 @@
 
 import { isServiceError } from "../errors.ts";
 import type { Log } from "../lib/log.ts";
+import type { TrafficLease } from "../microvms/lease.ts";
 import type { Traffic } from "../microvms/traffic.ts";
 import { admit, type Admission, type AdmissionRules, type ShellAdmission } from "./admission.ts";
 import type { Exchange } from "./exchange.ts";
 import { forward } from "./forward.ts";
 import { type ForwardedRules, forwardedRequest } from "./forwarded.ts";
 import { fieldValues } from "./headers.ts";
-import type { Limiter } from "./limits.ts";
+import type { Limiter, WithinLimits } from "./limits.ts";
 import { type Refusal, refusalFor, REFUSALS, writeRefusal } from "./refusal.ts";
 import { serveShell, type ShellDeps } from "./shell.ts";
 import { NO_SUBPROTOCOLS, parseSubprotocols, type Subprotocols } from "./subprotocols.ts";
-import type { Target } from "./upstream.ts";
 import type { UpstreamTls } from "./upstream-tls.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 
@@ -98,16 +98,14 @@ async function answer(
   exchange: Exchange,
   account: Account,
 ): Promise<Refusal | undefined> {
-  const { signal } = exchange;
   const subprotocols = websocketSubprotocols(exchange);
   const { token, port } = exchange.connection.memory.asked(exchange.fields);
-  const asking = { authority: exchange.authority, token, port, subprotocols };
-  const admission = await admit(deps, asking, options);
+  const request = { authority: exchange.authority, token, port, subprotocols };
+  const admission = await admit(deps, request, options);
   if (admission.kind === "refused") return admission;
   account.admission = admission;
-  const { maxBodyBytes, connectTimeoutMs } = options;
   const { framing } = exchange;
-  if (framing.kind === "length" && Number(framing.bytes) > maxBodyBytes)
+  if (framing.kind === "length" && Number(framing.bytes) > options.maxBodyBytes)
     return REFUSALS.bodyTooLarge;
   const counting = deps.limiter.count(admission.record, exchange.connection);
   const counted = counting instanceof Promise ? await counting : counting;
@@ -117,37 +115,54 @@ async function answer(
     const waited = (waitedMs: number) => void (account.waitedMs = waitedMs);
     return serveShell(deps, exchange, { microvmId, subprotocols, waited });
   }
-  let opened;
+  const opening = deps.traffic.open(microvmId, exchange.signal);
+  const opened =
+    opening instanceof Promise ? await leaseOrRefusal(deps, exchange, opening) : opening;
+  if ("kind" in opened) return opened;
+  using lease = opened;
+  account.waitedMs = lease.waitedMs;
+  return await reach({ deps, options, exchange }, { admission, subprotocols, counted, lease });
+}
+
+/** Waits for the microVM. Rejects when the client has left, and when the service is at fault. */
+async function leaseOrRefusal(
+  { log }: ServeDeps,
+  { signal, requestId }: Exchange,
+  opening: Promise<TrafficLease>,
+): Promise<TrafficLease | Refusal> {
   try {
-    const opening = deps.traffic.open(microvmId, signal);
-    opened = opening instanceof Promise ? await opening : opening;
+    return await opening;
   } catch (error) {
     if (signal.aborted) throw error;
     const refused = refusalFor(error);
     if (refused === REFUSALS.internal) throw error;
-    deps.log.debug("MicroVM takes no request", { microvmId, error });
+    log.debug("MicroVM takes no request", { requestId, error });
     return refused;
   }
-  using lease = opened;
-  account.waitedMs = lease.waitedMs;
-  const { pace } = counted;
-  const limits = { connectTimeoutMs, maxBodyBytes, pace };
-  return await reach(deps, exchange, { admission, lease, subprotocols, ...limits });
 }
 
-interface Reach extends Omit<Target, "port" | "isTls"> {
+interface Serving {
+  readonly deps: ServeDeps;
+  readonly options: ServeOptions;
+  readonly exchange: Exchange;
+}
+
+interface Admitted {
   readonly admission: Admission;
+  readonly subprotocols: Subprotocols;
+  readonly counted: WithinLimits;
+  readonly lease: TrafficLease;
 }
 
+/** The way to the application, and what its answer says about whether it speaks TLS. */
 async function reach(
-  { upstreamTls }: ServeDeps,
-  exchange: Exchange,
-  { admission: { record, port }, ...way }: Reach,
+  { deps: { upstreamTls }, options: { connectTimeoutMs, maxBodyBytes }, exchange }: Serving,
+  { admission: { record, port }, subprotocols, counted: { pace }, lease }: Admitted,
 ): Promise<Refusal | undefined> {
-  const { lease, connectTimeoutMs } = way;
   const asking = upstreamTls.isSpoken({ record, port, lease, connectTimeoutMs });
   const isTls = asking instanceof Promise ? await asking : asking;
-  const refused = await forward(exchange, { ...way, port, isTls });
+  const target = { lease, port, isTls, subprotocols, connectTimeoutMs, pace, maxBodyBytes };
+  const refused = await forward(exchange, target);
   if (refused === REFUSALS.appConnectFailed) upstreamTls.forget({ record, port });
   else if (exchange.response.status === 400 && !isTls) upstreamTls.doubt({ record, port });
   return refused;
