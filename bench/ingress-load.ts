@@ -28,6 +28,8 @@ export interface RequestRates {
 }
 
 const PATIENCE_MS = 30_000;
+/** The hand-shakes of all connections are over by then: they are no requests. */
+const WARM_UP = "1s";
 const MIB = 1024 * 1024;
 
 /** Small requests for `seconds`, each connection with one request in flight. */
@@ -43,7 +45,7 @@ export async function loadRequests(
   const report = await h2load(core, [
     ...(protocol === "h2" ? [] : ["--h1"]),
     ...args,
-    ...["--warm-up-time=200ms", `--log-file=${logFile}`],
+    ...[`--warm-up-time=${WARM_UP}`, `--log-file=${logFile}`],
     ...requestArguments(target, "/"),
   ]);
   const durations = (await readFile(logFile, "utf8"))

@@ -1,11 +1,12 @@
 // Decides whether a request may pass and to which microVM and port. The order is fixed: token, then microVM, then port,
 // and only then anything that touches the microVM; a caller without a good token learns nothing about it.
 
+import { type Known, whenKnown } from "../lib/known.ts";
 import { hasIngress } from "../microvms/connectors.ts";
 import type { MicrovmRecord } from "../microvms/records.ts";
 import type { Traffic } from "../microvms/traffic.ts";
 import { isTokenForm } from "../tokens/jwe-tokens.ts";
-import type { Tokens } from "../tokens/tokens.ts";
+import type { TokenClaims, Tokens } from "../tokens/tokens.ts";
 import { parseRequestHost, type RequestHost } from "./hostname.ts";
 import { DEFAULT_PORT, isPortGranted, parsePort } from "./ports.ts";
 import { invalidPort, type Refusal, REFUSALS } from "./refusal.ts";
@@ -48,22 +49,29 @@ export interface AdmissionRules {
 }
 
 /** Admits or refuses a request. */
-export async function admit(
+export function admit(
   deps: AdmissionDeps,
   request: AdmissionRequest,
-  { refusedPorts, domains }: AdmissionRules,
-): Promise<Admission | ShellAdmission | Refusal> {
+  rules: AdmissionRules,
+): Known<Admission | ShellAdmission | Refusal> {
   const token = request.token ?? request.subprotocols.token;
   if (token === undefined) return REFUSALS.missingAuthentication;
-  const opened = deps.tokens.open(token);
-  const claims = opened instanceof Promise ? await opened : opened;
-  if (claims === undefined) {
-    return isTokenForm(token) ? REFUSALS.tokenFailed : REFUSALS.missingAuthentication;
-  }
-  // Looked up by the token alone and then compared with the host, so that an unknown host and a host of another
-  // microVM take the same path.
-  const found = deps.traffic.findById(claims.microvmId);
-  const record = found instanceof Promise ? await found : found;
+  return whenKnown(deps.tokens.open(token), (claims) => {
+    if (claims === undefined)
+      return isTokenForm(token) ? REFUSALS.tokenFailed : REFUSALS.missingAuthentication;
+    // Looked up by the token alone and then compared with the host, so that an unknown host and a host of another
+    // microVM take the same path.
+    const found = deps.traffic.findById(claims.microvmId);
+    return whenKnown(found, (record) => admitTo(record, claims, request, rules));
+  });
+}
+
+function admitTo(
+  record: MicrovmRecord | undefined,
+  claims: TokenClaims,
+  request: AdmissionRequest,
+  { refusedPorts, domains }: AdmissionRules,
+): Admission | ShellAdmission | Refusal {
   if (record === undefined || !isMeant(record, parseRequestHost(request.authority, domains))) {
     return REFUSALS.tokenFailed;
   }

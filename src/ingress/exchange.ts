@@ -53,8 +53,8 @@ export interface DirectClient {
   /** After `onBody` has said false. */
   resumeBody(): void;
   /**
-   * Sends head, with the request's id, and the body so far, which may be all of it. False: send more only after
-   * `onClientDrain`.
+   * Sends head, with the request's id, and the body so far, which may be all of it and is overwritten afterwards. False:
+   * send more only after `onClientDrain`.
    */
   start(head: DirectHead, first: Buffer, isWhole: boolean): boolean;
   /** As `start`. */

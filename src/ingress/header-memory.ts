@@ -46,7 +46,7 @@ export class HeaderMemory {
   /** The lines of the fields that the application gets as they are, of a request that is no upgrade. */
   crossing(fields: RawHeaders): string {
     this.#turnTo(fields);
-    this.#crossing ??= fieldLines(crossingFields(fields, false));
+    this.#crossing ??= inOnePiece(fieldLines(crossingFields(fields, false)));
     return this.#crossing;
   }
 
@@ -55,8 +55,8 @@ export class HeaderMemory {
     if (this.#answer?.head === head) return this.#answer.text;
     const { status, message, fields } = head;
     const text = `HTTP/1.1 ${status} ${message}\r\n${fieldLines([...fields, ...KEPT_FIELDS])}`;
-    this.#answer = { head, text };
-    return text;
+    this.#answer = { head, text: inOnePiece(text) };
+    return this.#answer.text;
   }
 
   #turnTo(fields: RawHeaders): void {
@@ -65,6 +65,11 @@ export class HeaderMemory {
     this.#asked = undefined;
     this.#crossing = undefined;
   }
+}
+
+/** The same text: a string that was put together is a list of its pieces, to be walked each time it is written. */
+function inOnePiece(text: string): string {
+  return Buffer.from(text, "latin1").toString("latin1");
 }
 
 function readAsked(fields: RawHeaders): Asked {

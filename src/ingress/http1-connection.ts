@@ -53,17 +53,25 @@ export class Http1Connection implements ClientConnection {
     else this.#socket.destroy();
   }
 
+  /** Counts an exchange that is carried without the queue, as nothing else is on the connection; `end` is its end. */
+  begin(): void {
+    this.#waiting += 1;
+  }
+
+  end(): void {
+    this.#waiting -= 1;
+  }
+
   /** Runs `task` after those before it. `task` does not reject. A client that pipelines too much is cut. */
   enqueue(task: () => Promise<void>): void {
     if (this.#waiting > MAX_WAITING) {
       this.#socket.destroy();
       return;
     }
-    const run = async () => {
+    this.begin();
+    this.#last = this.#last.then(async () => {
       if (!this.signal.aborted && !this.#isClosing) await task();
-      this.#waiting -= 1;
-    };
-    this.#waiting += 1;
-    this.#last = this.#waiting === 1 ? run() : this.#last.then(run);
+      this.end();
+    });
   }
 }

@@ -31,8 +31,9 @@ export function http2Direct(
       stream.respond([":status", String(status), ...written], options);
       onStatus(status);
       if (endStream) return true;
-      if (!isWhole) return first.length === 0 || stream.write(first);
-      stream.end(first);
+      const kept = Buffer.from(first);
+      if (!isWhole) return kept.length === 0 || stream.write(kept);
+      stream.end(kept);
       return !stream.writableNeedDrain;
     },
     write: (chunk) => !isOpen() || stream.write(chunk),

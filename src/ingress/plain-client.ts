@@ -74,6 +74,8 @@ export class PlainClient {
   }
 
   #next(bytes: Buffer): void {
+    // What was sent ahead by a client that has left.
+    if (this.#socket.destroyed) return;
     const read = this.#reader.read(bytes);
     if (read === undefined) return this.#handOver(bytes);
     const exchange = new PlainExchange(this.#socket, read.head, this.#connection);
@@ -83,8 +85,9 @@ export class PlainClient {
       const rest = exchange.takeBody(bytes.subarray(read.end));
       if (rest.length > 0) this.#hold(rest);
     }
-    this.#connection.enqueue(async () => {
-      await this.#hooks.carry(exchange);
+    this.#connection.begin();
+    void this.#hooks.carry(exchange).then(() => {
+      this.#connection.end();
       exchange.finish();
       if (this.#connection.isClosing) this.#socket.destroySoon();
       else if (exchange.isOver) this.#release();

@@ -23,7 +23,8 @@ export interface PlainResponseHead {
   readonly isKept: boolean;
 }
 
-const REQUEST_LINE = /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (\/[!"$-~]*) HTTP\/1\.1$/;
+const REQUEST_LINE = /^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) \/[!"$-~]* HTTP\/1\.1$/;
+const VERSION = " HTTP/1.1";
 const STATUS_LINE = /^HTTP\/1\.1 ([2-5]\d\d) ([A-Za-z][\x20-\x7e]*)$/;
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Control characters; a carriage return or line feed that is left in a line would end it for some readers. */
@@ -57,8 +58,9 @@ export interface PlainRequestFields {
 
 /** Method and target; undefined for a request that is not plain. */
 export function readRequestLine(line: string): readonly [string, string] | undefined {
-  const parts = REQUEST_LINE.exec(line);
-  return parts === null ? undefined : [parts[1] ?? "", parts[2] ?? ""];
+  if (!REQUEST_LINE.test(line)) return undefined;
+  const space = line.indexOf(" ");
+  return [line.slice(0, space), line.slice(space + 1, -VERSION.length)];
 }
 
 /** Reads fields, a line break before each of them; undefined when the request is not plain for them. */

@@ -88,7 +88,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   }
 
   onData(chunk: Buffer): void {
-    if (this.#reader !== undefined) this.#reader.push(chunk);
+    if (this.#reader !== undefined) this.#reader.push(Buffer.from(chunk));
     else if (this.#left === undefined) this.#readHead(chunk);
     else this.#relay(chunk, this.#left);
   }
@@ -130,7 +130,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   }
 
   #relay(chunk: Buffer, left: number): void {
-    const part = chunk.length > left ? chunk.subarray(0, left) : chunk;
+    const part = Buffer.from(chunk.length > left ? chunk.subarray(0, left) : chunk);
     if (part.length < chunk.length) this.#isKept = false;
     this.#sent(part.length, left, this.#client.write(part));
   }
@@ -169,7 +169,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
       onAnswer: (answer) => this.#ending.resolve(this.#route.relayOther(answer)),
       onFailure: () => this.#fail(),
     });
-    this.#reader.push(first);
+    this.#reader.push(Buffer.from(first));
   }
 
   /** There is no answer, and there will be none. */

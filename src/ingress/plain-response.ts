@@ -77,7 +77,7 @@ export class PlainResponse implements ExchangeResponse {
       return socket.write(Buffer.from(text + first.toString("latin1"), "latin1"));
     socket.cork();
     socket.write(Buffer.from(text, "latin1"));
-    const hasRoom = socket.write(first);
+    const hasRoom = socket.write(Buffer.from(first));
     socket.uncork();
     return hasRoom;
   }

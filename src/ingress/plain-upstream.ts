@@ -7,6 +7,7 @@ import { PlainAnswerReader } from "./plain-answers.ts";
 
 /** Whoever has the connection now. */
 export interface PlainUpstreamUser {
+  /** The chunk is overwritten afterwards: what is to be kept is to be copied. */
   onData(chunk: Buffer): void;
   onDrain(): void;
   /** The connection is no more. */
@@ -19,6 +20,8 @@ export interface PlainTarget {
   readonly connectTimeoutMs: number;
 }
 
+/** Where all connections are read into, one at a time: a buffer for each chunk takes longer than most chunks. */
+const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 /** An idle connection is given up before applications commonly do (gunicorn: 2 s, Node: 5 s). */
 const IDLE_MS = 1500;
 
@@ -38,7 +41,8 @@ export class PlainUpstream {
     this.address = lease.address;
     this.port = port;
     this.signal = lease.signal;
-    const socket = connect({ host: lease.address, port, noDelay: true });
+    const onread = { buffer: READ_BUFFER, callback: (bytes: number) => this.#take(bytes) };
+    const socket = connect({ host: lease.address, port, noDelay: true, onread });
     this.socket = socket;
     const timer = setTimeout(() => {
       socket.destroy(new Error("Connection attempt timed out"));
@@ -52,11 +56,6 @@ export class PlainUpstream {
         if (this.#user === undefined) socket.destroy();
       });
     });
-    socket.on("data", (chunk: Buffer) => {
-      // Nobody has asked anything.
-      if (this.#user === undefined) socket.destroy();
-      else this.#user.onData(chunk);
-    });
     socket.on("drain", () => this.#user?.onDrain());
     socket.on("error", (error) => (this.#error = error));
     socket.once("end", () => socket.destroy());
@@ -69,6 +68,13 @@ export class PlainUpstream {
 
   get isUsable(): boolean {
     return this.socket.writable && !this.signal.aborted;
+  }
+
+  #take(bytes: number): boolean {
+    // Nobody has asked anything.
+    if (this.#user === undefined) this.socket.destroy();
+    else this.#user.onData(READ_BUFFER.subarray(0, bytes));
+    return !this.socket.isPaused();
   }
 
   /** Gives the connection to an exchange, or to nobody until the next one. */

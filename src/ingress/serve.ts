@@ -1,6 +1,7 @@
 // The way of one exchange: admitted or refused, a lease on the microVM (which wakes it), forwarded, logged.
 
 import { isServiceError } from "../errors.ts";
+import { type Known, whenKnown } from "../lib/known.ts";
 import type { Log } from "../lib/log.ts";
 import type { TrafficLease } from "../microvms/lease.ts";
 import type { Traffic } from "../microvms/traffic.ts";
@@ -9,7 +10,8 @@ import type { Exchange } from "./exchange.ts";
 import { forward } from "./forward.ts";
 import { type ForwardedRules, forwardedRequest } from "./forwarded.ts";
 import { fieldValues } from "./headers.ts";
-import type { Limiter, WithinLimits } from "./limits.ts";
+import type { Limiter } from "./limits.ts";
+import type { Pace } from "./pace.ts";
 import { type Refusal, refusalFor, REFUSALS, writeRefusal } from "./refusal.ts";
 import { serveShell, type ShellDeps } from "./shell.ts";
 import { NO_SUBPROTOCOLS, parseSubprotocols, type Subprotocols } from "./subprotocols.ts";
@@ -56,11 +58,29 @@ export interface ServeOptions extends AdmissionRules {
   readonly forwarded?: ForwardedRules;
 }
 
-/** Facts for the access log, filled in as they become known. */
+/** What the exchange has come to; filled in as it becomes known. */
 interface Account {
   admission?: Admission | ShellAdmission;
+  /** Given back at the end of the exchange. */
+  lease?: TrafficLease;
+  /** Whether the application was spoken to by TLS; undefined when it was not got to. */
+  isTls?: boolean;
   waitedMs?: number;
   refused?: Refusal;
+}
+
+interface Serving {
+  readonly deps: ServeDeps;
+  readonly options: ServeOptions;
+  readonly exchange: Exchange;
+  readonly account: Account;
+}
+
+/** An exchange that was admitted and is within the limits. */
+interface Passing {
+  readonly admission: Admission | ShellAdmission;
+  readonly subprotocols: Subprotocols;
+  readonly pace: Pace | undefined;
 }
 
 /** Carries one exchange to its end, whatever that is. Does not reject. */
@@ -77,8 +97,10 @@ export async function serve(
       exchange,
       forwardedRequest(exchange.fields, exchange.clientAddress, options.forwarded),
     );
+  const serving = { deps, options, exchange, account };
   try {
-    const refused = await answer(deps, options, exchange, account);
+    const refused = await answer(serving);
+    learn(serving, refused);
     if (refused !== undefined && !signal.aborted) await refuse(exchange, refused, account);
   } catch (error) {
     // Cut on one side: what the other has received so far must not look complete.
@@ -87,41 +109,47 @@ export async function serve(
     }
     if (response.status !== undefined || signal.aborted) response.cut(cutCode(error));
     else await refuse(exchange, REFUSALS.internal, account);
+  } finally {
+    account.lease?.[Symbol.dispose]();
   }
   exchange.discardRest();
   tell(deps, options, { exchange, account, durationMs: performance.now() - startedAt });
 }
 
-async function answer(
-  deps: ServeDeps,
-  options: ServeOptions,
-  exchange: Exchange,
-  account: Account,
-): Promise<Refusal | undefined> {
+function answer(serving: Serving): Known<Refusal | undefined> {
+  const { deps, options, exchange, account } = serving;
   const subprotocols = websocketSubprotocols(exchange);
   const { token, port } = exchange.connection.memory.asked(exchange.fields);
   const request = { authority: exchange.authority, token, port, subprotocols };
-  const admission = await admit(deps, request, options);
-  if (admission.kind === "refused") return admission;
-  account.admission = admission;
-  const { framing } = exchange;
-  if (framing.kind === "length" && Number(framing.bytes) > options.maxBodyBytes)
-    return REFUSALS.bodyTooLarge;
-  const counting = deps.limiter.count(admission.record, exchange.connection);
-  const counted = counting instanceof Promise ? await counting : counting;
-  if (counted.kind === "refused") return counted;
+  return whenKnown(admit(deps, request, options), (admission) => {
+    if (admission.kind === "refused") return admission;
+    account.admission = admission;
+    const { framing } = exchange;
+    if (framing.kind === "length" && Number(framing.bytes) > options.maxBodyBytes)
+      return REFUSALS.bodyTooLarge;
+    const counting = deps.limiter.count(admission.record, exchange.connection);
+    return whenKnown(counting, (counted) =>
+      counted.kind === "refused"
+        ? counted
+        : wake(serving, { admission, subprotocols, pace: counted.pace }),
+    );
+  });
+}
+
+/** The way of an exchange that may pass: a shell, or to the application once its microVM runs. */
+function wake(serving: Serving, passing: Passing): Known<Refusal | undefined> {
+  const { deps, exchange, account } = serving;
+  const { admission, subprotocols } = passing;
   const { microvmId } = admission.record;
   if (admission.kind === "shell") {
     const waited = (waitedMs: number) => void (account.waitedMs = waitedMs);
     return serveShell(deps, exchange, { microvmId, subprotocols, waited });
   }
   const opening = deps.traffic.open(microvmId, exchange.signal);
-  const opened =
-    opening instanceof Promise ? await leaseOrRefusal(deps, exchange, opening) : opening;
-  if ("kind" in opened) return opened;
-  using lease = opened;
-  account.waitedMs = lease.waitedMs;
-  return await reach({ deps, options, exchange }, { admission, subprotocols, counted, lease });
+  const lease = opening instanceof Promise ? leaseOrRefusal(deps, exchange, opening) : opening;
+  return whenKnown(lease, (opened) =>
+    "kind" in opened ? opened : reach(serving, { ...passing, admission }, opened),
+  );
 }
 
 /** Waits for the microVM. Rejects when the client has left, and when the service is at fault. */
@@ -141,31 +169,29 @@ async function leaseOrRefusal(
   }
 }
 
-interface Serving {
-  readonly deps: ServeDeps;
-  readonly options: ServeOptions;
-  readonly exchange: Exchange;
+/** The way to the application. */
+function reach(
+  { deps, options, exchange, account }: Serving,
+  { admission: { record, port }, subprotocols, pace }: Passing & { readonly admission: Admission },
+  lease: TrafficLease,
+): Known<Refusal | undefined> {
+  account.lease = lease;
+  account.waitedMs = lease.waitedMs;
+  const { connectTimeoutMs, maxBodyBytes } = options;
+  const asking = deps.upstreamTls.isSpoken({ record, port, lease, connectTimeoutMs });
+  return whenKnown(asking, (isTls) => {
+    account.isTls = isTls;
+    const limits = { connectTimeoutMs, pace, maxBodyBytes };
+    return forward(exchange, { lease, port, isTls, subprotocols, ...limits });
+  });
 }
 
-interface Admitted {
-  readonly admission: Admission;
-  readonly subprotocols: Subprotocols;
-  readonly counted: WithinLimits;
-  readonly lease: TrafficLease;
-}
-
-/** The way to the application, and what its answer says about whether it speaks TLS. */
-async function reach(
-  { deps: { upstreamTls }, options: { connectTimeoutMs, maxBodyBytes }, exchange }: Serving,
-  { admission: { record, port }, subprotocols, counted: { pace }, lease }: Admitted,
-): Promise<Refusal | undefined> {
-  const asking = upstreamTls.isSpoken({ record, port, lease, connectTimeoutMs });
-  const isTls = asking instanceof Promise ? await asking : asking;
-  const target = { lease, port, isTls, subprotocols, connectTimeoutMs, pace, maxBodyBytes };
-  const refused = await forward(exchange, target);
-  if (refused === REFUSALS.appConnectFailed) upstreamTls.forget({ record, port });
-  else if (exchange.response.status === 400 && !isTls) upstreamTls.doubt({ record, port });
-  return refused;
+/** What the application's answer, or its silence, says about whether it speaks TLS. */
+function learn({ deps: { upstreamTls }, exchange, account }: Serving, refused?: Refusal): void {
+  const { admission, isTls } = account;
+  if (isTls === undefined || admission?.kind !== "admitted") return;
+  if (refused === REFUSALS.appConnectFailed) upstreamTls.forget(admission);
+  else if (exchange.response.status === 400 && !isTls) upstreamTls.doubt(admission);
 }
 
 function websocketSubprotocols({ fields, upgrade }: Exchange): Subprotocols {
