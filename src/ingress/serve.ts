@@ -61,7 +61,7 @@ export interface ServeOptions extends AdmissionRules {
 /** What the exchange has come to; filled in as it becomes known. */
 interface Account {
   admission?: Admission | ShellAdmission;
-  /** Given back at the end of the exchange. */
+  /** Given back when the answer is over, before a refusal that the client may be slow to read. */
   lease?: TrafficLease;
   /** Whether the application was spoken to by TLS; undefined when it was not got to. */
   isTls?: boolean;
@@ -100,17 +100,17 @@ export async function serve(
   const serving = { deps, options, exchange, account };
   try {
     const refused = await answer(serving);
+    account.lease?.[Symbol.dispose]();
     learn(serving, refused);
     if (refused !== undefined && !signal.aborted) await refuse(exchange, refused, account);
   } catch (error) {
+    account.lease?.[Symbol.dispose]();
     // Cut on one side: what the other has received so far must not look complete.
     if (!signal.aborted && !isServiceError(error, "GUEST_UNREACHABLE")) {
       deps.log.error("Request failed", { requestId: exchange.requestId, error });
     }
     if (response.status !== undefined || signal.aborted) response.cut(cutCode(error));
     else await refuse(exchange, REFUSALS.internal, account);
-  } finally {
-    account.lease?.[Symbol.dispose]();
   }
   exchange.discardRest();
   tell(deps, options, { exchange, account, durationMs: performance.now() - startedAt });
