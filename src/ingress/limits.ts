@@ -10,7 +10,7 @@ import { DEFAULT_BASELINE_MIB, type SizeClass, sizeClassOf } from "../images/siz
 import type { MicrovmRecord } from "../microvms/records.ts";
 import type { Known } from "../lib/known.ts";
 import type { ImageStore } from "../store/store.ts";
-import { Allowance } from "./allowance.ts";
+import { Allowance } from "../lib/allowance.ts";
 import type { ClientConnection } from "./exchange.ts";
 import { Pace } from "./pace.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
