@@ -29,25 +29,34 @@ export interface RequestRates {
 
 const PATIENCE_MS = 30_000;
 /** The hand-shakes of all connections are over by then: they are no requests. */
-const WARM_UP = "1s";
+const WARM_UP_SECONDS = 1;
 const MIB = 1024 * 1024;
+
+export interface RequestLoad {
+  readonly protocol: Protocol;
+  readonly connections: number;
+  readonly seconds: number;
+  /** Called when what is measured begins. */
+  readonly onWarm?: () => void;
+}
 
 /** Small requests for `seconds`, each connection with one request in flight. */
 export async function loadRequests(
   { workDir, core }: LoadOptions,
   target: LoadTarget,
-  { protocol, connections, seconds }: { protocol: Protocol; connections: number; seconds: number },
+  { protocol, connections, seconds, onWarm }: RequestLoad,
 ): Promise<RequestRates> {
   const logFile = path.join(workDir, "requests.log");
   const args = ["-c", String(connections), "-m", "1", "-D", String(seconds)];
   // h2load adds to a file that is there.
   await rm(logFile, { force: true });
+  const warm = setTimeout(() => onWarm?.(), WARM_UP_SECONDS * 1000);
   const report = await h2load(core, [
     ...(protocol === "h2" ? [] : ["--h1"]),
     ...args,
-    ...[`--warm-up-time=${WARM_UP}`, `--log-file=${logFile}`],
+    ...[`--warm-up-time=${WARM_UP_SECONDS}s`, `--log-file=${logFile}`],
     ...requestArguments(target, "/"),
-  ]);
+  ]).finally(() => clearTimeout(warm));
   const durations = (await readFile(logFile, "utf8"))
     .split("\n")
     .map((line) => Number(line.split("\t")[2]))

@@ -68,8 +68,9 @@ async function measureRound(context: Context, proxies: readonly Proxy[]): Promis
   for (const { protocol, connections } of LOADS) {
     for (const proxy of proxies) {
       if (!carries(proxy, protocol)) continue;
-      const options = { protocol, connections, seconds: SECONDS };
-      const before = processorSeconds(proxy.pid);
+      let before = NaN;
+      const onWarm = () => (before = processorSeconds(proxy.pid));
+      const options = { protocol, connections, seconds: SECONDS, onWarm };
       const { count, perSecond, p50Ms, p99Ms } = await loadRequests(load, proxy, options);
       const cpuMs = ((processorSeconds(proxy.pid) - before) * 1000) / count;
       const add = (what: Figure, value: number) =>

@@ -32,7 +32,7 @@ export class StreamDuplex extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    if (this.#stream.write(chunk)) done();
+    if (this.#stream.write(chunk, () => undefined)) done();
     else this.#onRoom = done;
   }
 

@@ -52,6 +52,11 @@ export interface StreamWindows {
   readonly receiveBytes: number;
 }
 
+interface Queued {
+  chunk: Buffer;
+  readonly onSent: () => void;
+}
+
 const NO_TRAILERS: readonly string[] = [];
 
 export class ServerStream {
@@ -69,7 +74,7 @@ export class ServerStream {
   /** Of the request's body, by its Content-Length. */
   #announcedLeft: number | undefined;
   #trailers = NO_TRAILERS;
-  #queue: Buffer[] = [];
+  #queue: Queued[] = [];
   #queuedBytes = 0;
   #isFull = false;
   /** The trailers that follow the queue; undefined while more may be written. */
@@ -165,11 +170,14 @@ export class ServerStream {
     return true;
   }
 
-  /** Sends a part of the response's body, when there is room. False: write more only after `onDrain`. */
-  write(chunk: Buffer): boolean {
+  /**
+   * Sends a part of the response's body, when there is room; `onSent` is called when the chunk may be used anew. False:
+   * write more only after `onDrain`.
+   */
+  write(chunk: Buffer, onSent: () => void): boolean {
     if (this.#isClosed) return true;
     if (chunk.length > 0) {
-      this.#queue.push(chunk);
+      this.#queue.push({ chunk, onSent });
       this.#queuedBytes += chunk.length;
       this.flush();
     }
@@ -264,15 +272,19 @@ export class ServerStream {
   }
 
   #sendNext(mostBytes: number): void {
-    const [chunk = Buffer.alloc(0)] = this.#queue;
-    const part = chunk.length > mostBytes ? chunk.subarray(0, mostBytes) : chunk;
-    if (part === chunk) this.#queue.shift();
-    else this.#queue[0] = chunk.subarray(mostBytes);
+    const [queued] = this.#queue;
+    if (queued === undefined) return;
+    const part = queued.chunk.subarray(0, mostBytes);
     this.#queuedBytes -= part.length;
     this.#sendWindow -= part.length;
     const isEnd = this.#queuedBytes === 0 && this.#last?.length === 0;
     const frame = frameOf(FRAME.data, isEnd ? FLAG.endStream : 0, this.id, part);
     this.#session.sendData(frame, part.length);
+    queued.chunk = queued.chunk.subarray(part.length);
+    if (queued.chunk.length === 0) {
+      this.#queue.shift();
+      queued.onSent();
+    }
     if (isEnd) this.#endSent();
   }
 

@@ -3,6 +3,7 @@
 import type { Duplex, Readable, Writable } from "node:stream";
 import type { HeaderMemory } from "./header-memory.ts";
 import type { Framing, RawHeaders } from "./headers.ts";
+import type { KeptChunk } from "./read-buffers.ts";
 import type { ClientUpstreams } from "./upstreams.ts";
 
 export interface Exchange {
@@ -57,8 +58,8 @@ export interface DirectClient {
    * send more only after `onClientDrain`.
    */
   start(head: DirectHead, first: Buffer, isWhole: boolean): boolean;
-  /** As `start`. */
-  write(chunk: Buffer): boolean;
+  /** As `start`; releases the chunk once it is sent. */
+  write(chunk: KeptChunk): boolean;
   /** The response is whole, as its Content-Length has said. */
   end(): void;
   /** The response is sent through its stream after all. */

@@ -19,6 +19,7 @@ import type {
 import type { Framing, RawHeaders } from "./headers.ts";
 import type { Http2Fields, RequestFields } from "./http2-fields.ts";
 import { acceptWebSocket, HANDSHAKE_FIELDS, Http2Response } from "./http2-response.ts";
+import type { KeptChunk } from "./read-buffers.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
 import { webSocketAccept } from "./websocket-accept.ts";
 import { fieldValues } from "./headers.ts";
@@ -169,11 +170,11 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
     this.response.noteStatus(head.status);
     if (isWhole && first.length > 0 && stream.respondWhole(block, first)) return true;
     stream.respond(block, isWhole && first.length === 0);
-    return first.length === 0 || stream.write(Buffer.from(first));
+    return first.length === 0 || stream.write(Buffer.from(first), () => undefined);
   }
 
-  write(chunk: Buffer): boolean {
-    return this.#stream.write(chunk);
+  write({ bytes, release }: KeptChunk): boolean {
+    return this.#stream.write(bytes, release);
   }
 
   end(): void {

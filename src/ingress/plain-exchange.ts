@@ -15,6 +15,7 @@ import type {
 import type { Framing, RawHeaders } from "./headers.ts";
 import type { Http1Connection } from "./http1-connection.ts";
 import type { PlainRequestHead } from "./plain-heads.ts";
+import type { KeptChunk } from "./read-buffers.ts";
 import { PlainResponse } from "./plain-response.ts";
 
 /** What is read of a request after its answer, so that a client still sending gets to see the answer. */
@@ -116,8 +117,8 @@ export class PlainExchange implements Exchange, DirectClient {
     return this.response.startDirectly(head, first);
   }
 
-  write(chunk: Buffer): boolean {
-    return this.#socket.write(chunk);
+  write({ bytes, release }: KeptChunk): boolean {
+    return this.#socket.write(bytes, release);
   }
 
   end(): void {

@@ -130,9 +130,9 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   }
 
   #relay(chunk: Buffer, left: number): void {
-    const part = Buffer.from(chunk.length > left ? chunk.subarray(0, left) : chunk);
+    const part = chunk.length > left ? chunk.subarray(0, left) : chunk;
     if (part.length < chunk.length) this.#isKept = false;
-    this.#sent(part.length, left, this.#client.write(part));
+    this.#sent(part.length, left, this.#client.write(this.#upstream.buffers.keep(part)));
   }
 
   #sent(bytes: number, left: number, hasRoom: boolean): void {
@@ -146,6 +146,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   #over(hasRoom: boolean): void {
     this.#isOver = true;
     const { upstreams } = this.#exchange.connection;
+    this.#upstream.buffers.share();
     if (this.#isKept && this.#isRequestSent) {
       upstreams.plain.keep(this.#upstream);
     } else {

@@ -4,10 +4,11 @@
 import { connect, type Socket } from "node:net";
 import type { TrafficLease } from "../microvms/lease.ts";
 import { PlainAnswerReader } from "./plain-answers.ts";
+import { ReadBuffers } from "./read-buffers.ts";
 
 /** Whoever has the connection now. */
 export interface PlainUpstreamUser {
-  /** The chunk is overwritten afterwards: what is to be kept is to be copied. */
+  /** The chunk is overwritten afterwards: what is to be kept is to be copied, or kept as `buffers` does it. */
   onData(chunk: Buffer): void;
   onDrain(): void;
   /** The connection is no more. */
@@ -20,8 +21,6 @@ export interface PlainTarget {
   readonly connectTimeoutMs: number;
 }
 
-/** Where all connections are read into, one at a time: a buffer for each chunk takes longer than most chunks. */
-const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 /** An idle connection is given up before applications commonly do (gunicorn: 2 s, Node: 5 s). */
 const IDLE_MS = 1500;
 
@@ -32,6 +31,7 @@ export class PlainUpstream {
   /** Of the VMM behind the address; another VMM may get the same address later. */
   readonly signal: AbortSignal;
   readonly answers = new PlainAnswerReader();
+  readonly buffers = new ReadBuffers();
   /** It has served before. */
   isReused = false;
   #user: PlainUpstreamUser | undefined;
@@ -41,7 +41,11 @@ export class PlainUpstream {
     this.address = lease.address;
     this.port = port;
     this.signal = lease.signal;
-    const onread = { buffer: READ_BUFFER, callback: (bytes: number) => this.#take(bytes) };
+    const { buffers } = this;
+    const onread = {
+      buffer: () => buffers.next,
+      callback: (bytes: number, buffer: Buffer) => this.#take(buffers.chunk(buffer, bytes)),
+    };
     const socket = connect({ host: lease.address, port, noDelay: true, onread });
     this.socket = socket;
     const timer = setTimeout(() => {
@@ -70,10 +74,10 @@ export class PlainUpstream {
     return this.socket.writable && !this.signal.aborted;
   }
 
-  #take(bytes: number): boolean {
+  #take(chunk: Buffer): boolean {
     // Nobody has asked anything.
     if (this.#user === undefined) this.socket.destroy();
-    else this.#user.onData(READ_BUFFER.subarray(0, bytes));
+    else this.#user.onData(chunk);
     return !this.socket.isPaused();
   }
 
