@@ -15,7 +15,21 @@ export interface RequestHeader {
   readonly contentLength: number | undefined;
 }
 
-const PSEUDO_FIELDS = new Set([":method", ":scheme", ":path", ":authority", ":protocol"]);
+/** The fields of a request line; an empty method is none. */
+interface PseudoFields {
+  method: string;
+  scheme: string | undefined;
+  path: string | undefined;
+  authority: string | undefined;
+  protocol: string | undefined;
+}
+
+const KEYS = {
+  ":scheme": "scheme",
+  ":path": "path",
+  ":authority": "authority",
+  ":protocol": "protocol",
+} as const;
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** No control characters but tabs, and no blanks around. */
@@ -50,7 +64,9 @@ export class RequestHeaderReader {
     }
     const { isWellFormed, contentLength } = this.#known;
     const line = isWellFormed ? readPseudo(pseudo) : undefined;
-    return line && { ...line, fields, contentLength };
+    if (line === undefined) return undefined;
+    const { method, scheme, path, authority, protocol } = line;
+    return { method, scheme, path, authority, protocol, fields, contentLength };
   }
 }
 
@@ -59,26 +75,46 @@ export function isTrailer({ pseudo, fields }: HeaderList): boolean {
   return pseudo.length === 0 && readRegular(fields).isWellFormed;
 }
 
-function readPseudo(
-  pseudo: readonly string[],
-): Omit<RequestHeader, "fields" | "contentLength"> | undefined {
-  const values: Record<string, string | undefined> = {};
+function readPseudo(pseudo: readonly string[]): PseudoFields | undefined {
+  const line: PseudoFields = {
+    ...{ method: "", scheme: undefined, path: undefined, authority: undefined },
+    protocol: undefined,
+  };
   for (let index = 0; index + 1 < pseudo.length; index += 2) {
-    const [name = "", value = ""] = [pseudo[index], pseudo[index + 1]];
-    if (!PSEUDO_FIELDS.has(name) || values[name] !== undefined || !VALUE.test(value))
-      return undefined;
-    values[name] = value;
+    const value = pseudo[index + 1] ?? "";
+    if (!VALUE.test(value) || !note(line, pseudo[index], value)) return undefined;
   }
-  const { ":method": method, ":scheme": scheme, ":path": path } = values;
-  const { ":authority": authority, ":protocol": protocol } = values;
-  if (method === undefined || !METHOD.test(method)) return undefined;
+  const { method, scheme, path, authority, protocol } = line;
+  if (!METHOD.test(method)) return undefined;
   const isConnect = method === "CONNECT";
   if (protocol !== undefined && !isConnect) return undefined;
   if (isConnect && authority === undefined) return undefined;
   const hasTarget = !isConnect || protocol !== undefined;
   if (hasTarget && (scheme === undefined || path === undefined || path === "")) return undefined;
   if (!hasTarget && (scheme !== undefined || path !== undefined)) return undefined;
-  return { method, scheme, path, authority, protocol };
+  return line;
+}
+
+/** False for a field that is there twice, or is none. */
+function note(line: PseudoFields, name: string | undefined, value: string): boolean {
+  switch (name) {
+    case ":method": {
+      const isFirst = line.method === "";
+      line.method = value;
+      return isFirst;
+    }
+    case ":scheme":
+    case ":path":
+    case ":authority":
+    case ":protocol": {
+      const key = KEYS[name];
+      const isFirst = line[key] === undefined;
+      line[key] = value;
+      return isFirst;
+    }
+    default:
+      return false;
+  }
 }
 
 function readRegular(fields: readonly string[]): RegularFields {

@@ -6,8 +6,8 @@
 // - A client that breaks the protocol, or floods, is told so and cut; nothing that comes after is looked at.
 
 import type { Socket } from "node:net";
-import { makeRoom } from "../lib/bounded.ts";
 import { CODE, ConnectionError, FLAG, FRAME } from "./codes.ts";
+import { EndedStreams } from "./ended-streams.ts";
 import { FloodGuard } from "./floods.ts";
 import {
   type Frame,
@@ -50,8 +50,6 @@ const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const TABLE_BYTES = 4096;
 /** More than this waiting for a client that does not read, and it is not read from. */
 const MAX_UNREAD_BYTES = 512 * 1024;
-/** Streams whose end is remembered, for what the client sent before it knew of it. */
-const MAX_REMEMBERED = 256;
 /** From the word that a session ends to the last stream that is taken. */
 const LAST_STREAMS_MS = 2000;
 /** For the client to read why it is cut. */
@@ -71,8 +69,7 @@ export class Http2Session implements StreamSession {
   readonly #headers = new RequestHeaderReader();
   readonly #floods = new FloodGuard();
   readonly #streams = new Map<number, ServerStream>();
-  /** Of streams that are over, by whether it was by a reset of ours. */
-  readonly #over = new Map<number, boolean>();
+  readonly #over = new EndedStreams();
   readonly #waiting = new Set<ServerStream>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #prefaceLeft: Buffer = PREFACE;
@@ -172,7 +169,7 @@ export class Http2Session implements StreamSession {
     const { id, resetCode } = stream;
     this.#streams.delete(id);
     this.#waiting.delete(stream);
-    this.#remember(id, resetCode !== undefined);
+    this.#over.add(id, resetCode !== undefined);
     if (this.#isLeaving && !this.isBusy) this.close();
   }
 
@@ -259,7 +256,7 @@ export class Http2Session implements StreamSession {
 
   /** What came for a stream that takes no more: nothing is amiss where the client did not know yet. */
   #refuseLate(streamId: number, stream: ServerStream | undefined): void {
-    if (stream === undefined && this.#over.get(streamId) === true) return;
+    if (stream === undefined && this.#over.howEnded(streamId) === "reset") return;
     this.#floods.spendRefused();
     if (stream === undefined) this.send(numberFrame(FRAME.reset, streamId, CODE.streamClosed));
     else stream.reset(CODE.streamClosed);
@@ -275,18 +272,19 @@ export class Http2Session implements StreamSession {
     const stream = this.#streams.get(block.streamId);
     if (stream !== undefined) this.#takeTrailers(stream, block, list);
     else if (block.streamId > this.#lastStreamId) this.#takeRequest(block, list);
-    else if (this.#over.get(block.streamId) !== true) this.#failLate(block);
+    else this.#failLate(block);
   }
 
   #failLate({ streamId }: HeaderBlock): void {
-    const isClosed = this.#over.has(streamId);
-    const code = isClosed ? CODE.streamClosed : CODE.protocolError;
+    const howEnded = this.#over.howEnded(streamId);
+    if (howEnded === "reset") return;
+    const code = howEnded === "well" ? CODE.streamClosed : CODE.protocolError;
     throw new ConnectionError(code, "Stream cannot begin any more");
   }
 
   #takeRequest({ streamId, isEnd, isBroken }: HeaderBlock, list: HeaderList): void {
     // As if reset: the client has been told, or will be, that this one is not taken.
-    if (this.#isLeaving) return this.#remember(streamId, true);
+    if (this.#isLeaving) return this.#over.add(streamId, true);
     this.#lastStreamId = streamId;
     const windows = {
       sendBytes: this.#streamWindowBytes,
@@ -303,11 +301,6 @@ export class Http2Session implements StreamSession {
     stream.announce(header?.contentLength);
     if (isEnd) stream.receiveEnd([]);
     if (!stream.isClosed) this.#hooks.onRequest(stream, header);
-  }
-
-  #remember(streamId: number, isReset: boolean): void {
-    makeRoom(this.#over, MAX_REMEMBERED);
-    this.#over.set(streamId, isReset);
   }
 
   #takeTrailers(stream: ServerStream, { isEnd }: HeaderBlock, list: HeaderList): void {
@@ -385,10 +378,11 @@ export class Http2Session implements StreamSession {
 
   /** The stream, or undefined for one that is over. Throws ConnectionError for one that has not begun. */
   #streamOf(streamId: number): ServerStream | undefined {
-    if (this.#over.has(streamId)) return undefined;
-    if (streamId > this.#lastStreamId || streamId % 2 === 0)
+    const stream = this.#streams.get(streamId);
+    const isNew = streamId > this.#lastStreamId || streamId % 2 === 0;
+    if (stream === undefined && isNew && this.#over.howEnded(streamId) === undefined)
       throw new ConnectionError(CODE.protocolError, "Stream has not begun");
-    return this.#streams.get(streamId);
+    return stream;
   }
 
   #drain(): void {
@@ -397,11 +391,15 @@ export class Http2Session implements StreamSession {
     this.#flushWaiting();
   }
 
-  /** In turn: whoever is not done waits behind the others. */
+  /** In turn: whoever is not done when there is no more room waits behind the others. */
   #flushWaiting(): void {
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const stream of waiting) stream.flush();
+    let left = this.#waiting.size;
+    for (const stream of this.#waiting) {
+      if (left === 0 || !this.hasRoom) return;
+      left -= 1;
+      this.#waiting.delete(stream);
+      stream.flush();
+    }
   }
 
   /** Takes no more streams. */

@@ -7,7 +7,7 @@ import type { MicrovmRecord } from "../microvms/records.ts";
 import type { Traffic } from "../microvms/traffic.ts";
 import { isTokenForm } from "../tokens/jwe-tokens.ts";
 import type { TokenClaims, Tokens } from "../tokens/tokens.ts";
-import { parseRequestHost, type RequestHost } from "./hostname.ts";
+import type { RequestHost } from "./hostname.ts";
 import { DEFAULT_PORT, isPortGranted, parsePort } from "./ports.ts";
 import { invalidPort, type Refusal, REFUSALS } from "./refusal.ts";
 import type { Subprotocols } from "./subprotocols.ts";
@@ -19,8 +19,8 @@ export interface AdmissionDeps {
 
 /** What a request says about its target, whichever HTTP version it came in. */
 export interface AdmissionRequest {
-  /** `Host`, or `:authority`. */
-  readonly authority: string | undefined;
+  /** What `Host`, or `:authority`, says. */
+  readonly host: RequestHost;
   /** `X-aws-proxy-auth`. */
   readonly token: string | undefined;
   /** `X-aws-proxy-port`. */
@@ -44,8 +44,6 @@ export interface ShellAdmission {
 export interface AdmissionRules {
   /** Treated as closed whatever the token grants. */
   readonly refusedPorts: ReadonlySet<number>;
-  /** That endpoint names end in. */
-  readonly domains: readonly string[];
 }
 
 /** Admits or refuses a request. */
@@ -70,9 +68,9 @@ function admitTo(
   record: MicrovmRecord | undefined,
   claims: TokenClaims,
   request: AdmissionRequest,
-  { refusedPorts, domains }: AdmissionRules,
+  { refusedPorts }: AdmissionRules,
 ): Admission | ShellAdmission | Refusal {
-  if (record === undefined || !isMeant(record, parseRequestHost(request.authority, domains))) {
+  if (record === undefined || !isMeant(record, request.host)) {
     return REFUSALS.tokenFailed;
   }
   const { ingressNetworkConnectors: connectors } = record;

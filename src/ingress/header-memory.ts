@@ -12,6 +12,7 @@ import {
   type RawHeaders,
   TIMING_HEADER,
 } from "./headers.ts";
+import { parseRequestHost, type RequestHost } from "./hostname.ts";
 import { fieldLines } from "./plain-heads.ts";
 
 /** What a request asks of the ingress itself. */
@@ -33,6 +34,7 @@ const KEPT_FIELDS = ["Connection", "keep-alive", "Keep-Alive", "timeout=75"];
 export class HeaderMemory {
   #fields: RawHeaders | undefined;
   #asked: Asked | undefined;
+  #host: { readonly authority: string | undefined; readonly host: RequestHost } | undefined;
   #crossing: string | undefined;
   #answer: { readonly head: DirectHead; readonly text: string } | undefined;
 
@@ -41,6 +43,14 @@ export class HeaderMemory {
     this.#turnTo(fields);
     this.#asked ??= readAsked(fields);
     return this.#asked;
+  }
+
+  /** What an authority says about the microVM that is meant. `domains` are the same each time. */
+  host(authority: string | undefined, domains: readonly string[]): RequestHost {
+    if (this.#host?.authority === authority && this.#host !== undefined) return this.#host.host;
+    const host = parseRequestHost(authority, domains);
+    this.#host = { authority, host };
+    return host;
   }
 
   /** The lines of the fields that the application gets as they are, of a request that is no upgrade. */

@@ -34,6 +34,7 @@ export interface Http2Client {
 /** What is read of a request after its answer. */
 const DRAIN_BYTES = 1024 * 1024;
 const DRAIN_MS = 2000;
+const CHUNKED: Framing = { kind: "chunked" };
 const ORIGIN_FORM = /^\/[\x21-\x7e\x80-\xff]*$/;
 
 /** What the exchange is to be, or the refusal of a request that could mean different things to different readers. */
@@ -53,8 +54,9 @@ export function readHttp2Request(
   const fields = known.request(header);
   if (fields === undefined) return REFUSALS.badRequest;
   if (!isConnect) {
-    const isOpenEnded = fields.framing.kind === "none" && !hasEnded;
-    return { method, path, ...fields, ...(isOpenEnded && { framing: { kind: "chunked" } }) };
+    const { authority, expectsContinue } = fields;
+    const framing = fields.framing.kind === "none" && !hasEnded ? CHUNKED : fields.framing;
+    return { method, path, authority, fields: fields.fields, framing, expectsContinue };
   }
   if (fields.framing.kind !== "none" || hasEnded) return REFUSALS.badRequest;
   const webSocketKey = randomBytes(16).toString("base64");

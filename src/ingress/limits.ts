@@ -81,7 +81,8 @@ export interface Limiter {
 interface Endpoint {
   readonly limits: EndpointLimits;
   readonly connections: Set<ClientConnection>;
-  readonly requests: Allowance;
+  /** Any number where there is none. */
+  readonly requests: Allowance | undefined;
   readonly within: WithinLimits;
   usedAt: number;
 }
@@ -111,7 +112,7 @@ export function createLimiter({ limitsOf, now }: LimiterDeps): Limiter {
     const { connections, limits, requests, within } = endpoint;
     const isNew = !connections.has(connection);
     if (isNew && connections.size >= limits.connections) return REFUSALS.tooManyConnections;
-    if (!requests.spend(1)) return REFUSALS.tooManyRequests;
+    if (requests?.spend(1) === false) return REFUSALS.tooManyRequests;
     endpoint.usedAt = now();
     if (isNew && !connection.signal.aborted) {
       connections.add(connection);
@@ -135,7 +136,9 @@ function newEndpoint(limits: EndpointLimits, now: () => number): Endpoint {
   return {
     limits,
     connections: new Set(),
-    requests: new Allowance(Math.max(1, requestsPerSecond), requestsPerSecond, now),
+    requests: Number.isFinite(requestsPerSecond)
+      ? new Allowance(Math.max(1, requestsPerSecond), requestsPerSecond, now)
+      : undefined,
     within: { kind: "within", pace: isPaced ? new Pace(bytesPerSecond, now) : undefined },
     usedAt: now(),
   };

@@ -49,6 +49,8 @@ export interface ExchangeFact {
 }
 
 export interface ServeOptions extends AdmissionRules {
+  /** That endpoint names end in. */
+  readonly domains: readonly string[];
   readonly connectTimeoutMs: number;
   /** Largest body of a request; Infinity for any size. */
   readonly maxBodyBytes: number;
@@ -119,8 +121,10 @@ export async function serve(
 function answer(serving: Serving): Known<Refusal | undefined> {
   const { deps, options, exchange, account } = serving;
   const subprotocols = websocketSubprotocols(exchange);
-  const { token, port } = exchange.connection.memory.asked(exchange.fields);
-  const request = { authority: exchange.authority, token, port, subprotocols };
+  const { memory } = exchange.connection;
+  const { token, port } = memory.asked(exchange.fields);
+  const host = memory.host(exchange.authority, options.domains);
+  const request = { host, token, port, subprotocols };
   return whenKnown(admit(deps, request, options), (admission) => {
     if (admission.kind === "refused") return admission;
     account.admission = admission;

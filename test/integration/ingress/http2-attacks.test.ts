@@ -5,48 +5,24 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import {
+  CONTINUATION,
+  DATA,
+  END_HEADERS,
+  END_STREAM,
+  type Fields,
+  frame,
+  framesOf,
+  GOAWAY,
+  HEADERS,
+  hpack,
+  PING,
+  PREFACE,
+  type ReceivedFrame,
+  RESET,
+  SETTINGS,
+} from "../../support/http2-frames.ts";
 import { ENDPOINT_HOST, fetchOnce, type Harness, startHarness } from "./harness.ts";
-
-const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-const [DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, CONTINUATION] = [0, 1, 3, 4, 6, 7, 9];
-const [END_STREAM, END_HEADERS] = [1, 4];
-
-function frame(
-  type: number,
-  flags: number,
-  stream: number,
-  payload: Buffer = Buffer.alloc(0),
-): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
-
-/** A length of HPACK with a prefix of seven bits. */
-function hpackLength(length: number): number[] {
-  if (length < 127) return [length];
-  const bytes = [127];
-  let rest = length - 127;
-  for (; rest >= 128; rest >>= 7) bytes.push((rest & 127) | 128);
-  return [...bytes, rest];
-}
-
-/** The fields in HPACK, literally. */
-function hpack(fields: readonly (readonly [string, string])[]): Buffer {
-  return Buffer.concat(
-    fields.flatMap(([name, value]) => [
-      Buffer.from([0, ...hpackLength(name.length)]),
-      Buffer.from(name, "latin1"),
-      Buffer.from(hpackLength(value.length)),
-      Buffer.from(value, "latin1"),
-    ]),
-  );
-}
-
-type Fields = (readonly [string, string])[];
 
 const REQUEST: Fields = [
   [":method", "POST"],
@@ -65,27 +41,15 @@ async function openRaw(harness: Harness): Promise<TLSSocket> {
   return socket;
 }
 
-/** The types and stream codes of the frames received until `isLast` or the end of the connection. */
+/** The frames received until `isLast` or the end of the connection. */
 async function readFrames(
   socket: TLSSocket,
   isLast: (type: number, stream: number) => boolean,
-): Promise<{ type: number; payload: Buffer }[]> {
-  const frames: { type: number; payload: Buffer }[] = [];
-  let rest: Buffer = Buffer.alloc(0);
-  try {
-    for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
-      rest = Buffer.concat([rest, chunk as Buffer]);
-      while (rest.length >= 9 && rest.length >= 9 + rest.readUIntBE(0, 3)) {
-        const length = rest.readUIntBE(0, 3);
-        const [type, stream] = [rest.readUInt8(3), rest.readUInt32BE(5)];
-        frames.push({ type, payload: rest.subarray(9, 9 + length) });
-        rest = rest.subarray(9 + length);
-        if (isLast(type, stream)) return frames;
-      }
-    }
-  } catch (error) {
-    // The end of a hostile connection may be abrupt.
-    assert.ok(error instanceof Error);
+): Promise<ReceivedFrame[]> {
+  const frames: ReceivedFrame[] = [];
+  for await (const received of framesOf(socket)) {
+    frames.push(received);
+    if (isLast(received.type, received.stream)) break;
   }
   return frames;
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { webcrypto } from "node:crypto";
 import { before, test } from "node:test";
 import { admit, type AdmissionRequest } from "../../../src/ingress/admission.ts";
+import { parseRequestHost } from "../../../src/ingress/hostname.ts";
 import { REFUSALS } from "../../../src/ingress/refusal.ts";
 import { NO_SUBPROTOCOLS } from "../../../src/ingress/subprotocols.ts";
 import type { MicrovmRecord } from "../../../src/microvms/records.ts";
@@ -52,23 +53,19 @@ const token = (ports: PortGrant[] = [{ port: 8080 }], microvmId = "microvm-1") =
   tokens.mint({ microvmId, ports, expiresAt: 1000 });
 
 async function decide(
-  request: Partial<AdmissionRequest>,
+  request: Partial<AdmissionRequest> & { readonly authority?: string | undefined },
   found: MicrovmRecord | undefined = record(),
 ) {
   const traffic = {
     findById: (id: string) => Promise.resolve(found?.microvmId === id ? found : undefined),
   };
+  const { authority, ...given } = { authority: HOST, ...request };
   const whole = {
-    authority: HOST,
-    token: undefined,
-    port: undefined,
-    subprotocols: NO_SUBPROTOCOLS,
-    ...request,
+    host: parseRequestHost(authority, ["localhost"]),
+    ...{ token: undefined, port: undefined, subprotocols: NO_SUBPROTOCOLS },
+    ...given,
   };
-  return admit({ traffic, tokens }, whole, {
-    refusedPorts: new Set([1023]),
-    domains: ["localhost"],
-  });
+  return admit({ traffic, tokens }, whole, { refusedPorts: new Set([1023]) });
 }
 
 test("admit passes a good token for the host's microVM to the default port", async () => {
