@@ -2,7 +2,7 @@
 
 const EDGE = "^src/(api|ingress|cli|metrics|traces)/";
 const DOMAIN = "^src/(microvms|images|connectors|scheduler|tokens)/";
-const ADAPTERS = "^src/(vmm|guest|network|store|artifacts|builder|host|setup|tls|keys)/";
+const ADAPTERS = "^src/(vmm|guest|network|store|artifacts|builder|host|setup|tls|keys|http2)/";
 /** Pure tables of the domain that a store transaction or a host checks against. */
 const TABLES = "^src/(microvms/state|connectors/state|images/(state|size-class))\\.ts$";
 const BASE = "^src/(lib/|errors\\.ts$)";
@@ -27,6 +27,13 @@ module.exports = {
       severity: "error",
       from: { path: BASE },
       to: { path: "^src/", pathNot: BASE },
+    },
+    {
+      name: "http2-alone",
+      comment: "A protocol that knows nothing of what it is used for.",
+      severity: "error",
+      from: { path: "^src/http2/" },
+      to: { path: "^src/", pathNot: ["^src/http2/", BASE] },
     },
     {
       name: "adapters-not-upward",

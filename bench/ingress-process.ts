@@ -1,12 +1,17 @@
-// The ingress of `bench ingress`, in a process of its own: real tokens and certificates of a local authority, and leases
-// on this machine's loopback address where microVMs would be. Says on standard output where it listens, and ends with
+// The ingress of `bench ingress`, in a process of its own: real tokens, certificates of a local authority, leases and
+// counters, on this machine's loopback address where microVMs would be. Says on standard output where it listens, and ends with
 // its standard input.
 
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { createIngress } from "../src/ingress/server.ts";
+import { systemClock } from "../src/lib/clock.ts";
 import { createLog } from "../src/lib/log.ts";
+import { createLiveMicrovms, newLiveVmm } from "../src/microvms/live.ts";
+import { createInstruments } from "../src/metrics/metrics.ts";
+import { observeExchanges } from "../src/metrics/observers.ts";
 import type { MicrovmRecord } from "../src/microvms/records.ts";
+import { createTraffic, type Traffic } from "../src/microvms/traffic.ts";
 import { openAuthority } from "../src/tls/authority.ts";
 import { createTlsContexts } from "../src/tls/contexts.ts";
 import { createTokens } from "../src/tokens/jwe-tokens.ts";
@@ -35,6 +40,21 @@ const record: MicrovmRecord = {
   vmmId: "vmm-1",
 };
 
+/** The service's own gate, with a microVM that runs on this machine's loopback address. */
+function trafficOfOne(): Traffic {
+  const live = createLiveMicrovms(Date.now);
+  live.put(record);
+  const vmm = newLiveVmm({ vmmId: "vmm-1", address: "127.0.0.1" });
+  vmm.isOpen = true;
+  const entry = live.get(record.microvmId);
+  if (entry !== undefined) entry.vmm = vmm;
+  const none = () => Promise.reject(new Error("There is one microVM in a bench"));
+  const microvms = { get: none, findByEndpoint: none, amend: none };
+  return createTraffic({
+    ...{ live, microvms, clock: systemClock(), onQuiet: () => undefined, waitMs: 1000 },
+  });
+}
+
 async function main(workDir: string): Promise<void> {
   const log = createLog("info", (line) => process.stderr.write(line));
   const deps = { now: Date.now, log };
@@ -45,20 +65,13 @@ async function main(workDir: string): Promise<void> {
   await writeFile(path.join(workDir, "cert.pem"), cert);
   await writeFile(path.join(workDir, "key.pem"), key);
   const tokens = createTokens({ keys: await openTokenKeys(deps, keysDirectory), now: deps.now });
-  const { signal } = new AbortController();
-  const open = () =>
-    Promise.resolve({
-      ...{ address: "127.0.0.1", vmmId: "bench", signal, waitedMs: 0 },
-      [Symbol.dispose]: () => undefined,
-    });
-  const traffic = {
-    findById: () => Promise.resolve(record),
-    ...{ open, whenRunning: open, noteActivity: () => undefined },
-  };
+  const traffic = trafficOfOne();
   const shellAccess = () => Promise.reject(new Error("There are no shells in a bench"));
   const tls = createTlsContexts({ authority, now: deps.now }, REGION);
   const listen = { host: "127.0.0.1", port: 0 };
-  const ingress = await createIngress({ traffic, tokens, tls, log, shellAccess }, { listen });
+  const observe = observeExchanges(createInstruments("bench"));
+  const parts = { traffic, tokens, tls, log, shellAccess, observe };
+  const ingress = await createIngress(parts, { listen });
   const expiresAt = Date.now() + TOKEN_MS;
   const token = await tokens.mint({
     microvmId: record.microvmId,
