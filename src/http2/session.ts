@@ -7,7 +7,6 @@
 
 import type { Socket } from "node:net";
 import { CODE, ConnectionError, FLAG, FRAME } from "./codes.ts";
-import { EndedStreams } from "./ended-streams.ts";
 import { FloodGuard } from "./floods.ts";
 import {
   type Frame,
@@ -28,6 +27,7 @@ import {
   settingsFrame,
 } from "./settings.ts";
 import { ServerStream, type StreamSession } from "./stream.ts";
+import { Streams } from "./streams.ts";
 
 export interface SessionLimits extends OwnSettings {
   /** Of all bodies together that nobody has taken yet. */
@@ -68,13 +68,10 @@ export class Http2Session implements StreamSession {
   readonly #decoder: HpackDecoder;
   readonly #headers = new RequestHeaderReader();
   readonly #floods = new FloodGuard();
-  readonly #streams = new Map<number, ServerStream>();
-  readonly #over = new EndedStreams();
-  readonly #waiting = new Set<ServerStream>();
+  readonly #streams = new Streams();
   readonly #timers = new Set<NodeJS.Timeout>();
   #prefaceLeft: Buffer = PREFACE;
   #hasSettings = false;
-  #lastStreamId = 0;
   /** Of the streams to come. */
   #streamWindowBytes = INITIAL_WINDOW_BYTES;
   #receiveWindow: number;
@@ -135,7 +132,7 @@ export class Http2Session implements StreamSession {
   /** Ends the session; what is in flight is lost. */
   close(code: number = CODE.noError): void {
     if (this.#isEnding) return;
-    this.send(goawayFrame(this.#lastStreamId, code));
+    this.send(goawayFrame(this.#streams.lastId, code));
     this.#isEnding = true;
     this.#loseStreams();
     this.#socket.end();
@@ -154,7 +151,7 @@ export class Http2Session implements StreamSession {
   }
 
   wait(stream: ServerStream): void {
-    this.#waiting.add(stream);
+    this.#streams.wait(stream);
   }
 
   consumed(bytes: number): void {
@@ -166,10 +163,7 @@ export class Http2Session implements StreamSession {
   }
 
   ended(stream: ServerStream): void {
-    const { id, resetCode } = stream;
-    this.#streams.delete(id);
-    this.#waiting.delete(stream);
-    this.#over.add(id, resetCode !== undefined);
+    this.#streams.remove(stream);
     if (this.#isLeaving && !this.isBusy) this.close();
   }
 
@@ -245,7 +239,7 @@ export class Http2Session implements StreamSession {
     const isEnd = (flags & FLAG.endStream) !== 0;
     if (chunk.length === 0 && !isEnd) this.#floods.spendEmpty();
     this.#floods.noteCarried(chunk.length);
-    const stream = this.#streamOf(streamId);
+    const stream = this.#streams.find(streamId);
     if (stream === undefined || stream.hasEnded) {
       this.consumed(payload.length);
       return this.#refuseLate(streamId, stream);
@@ -256,7 +250,7 @@ export class Http2Session implements StreamSession {
 
   /** What came for a stream that takes no more: nothing is amiss where the client did not know yet. */
   #refuseLate(streamId: number, stream: ServerStream | undefined): void {
-    if (stream === undefined && this.#over.howEnded(streamId) === "reset") return;
+    if (stream === undefined && this.#streams.howEnded(streamId) === "reset") return;
     this.#floods.spendRefused();
     if (stream === undefined) this.send(numberFrame(FRAME.reset, streamId, CODE.streamClosed));
     else stream.reset(CODE.streamClosed);
@@ -271,12 +265,12 @@ export class Http2Session implements StreamSession {
     const list = this.#decoder.decode(block.bytes);
     const stream = this.#streams.get(block.streamId);
     if (stream !== undefined) this.#takeTrailers(stream, block, list);
-    else if (block.streamId > this.#lastStreamId) this.#takeRequest(block, list);
+    else if (block.streamId > this.#streams.lastId) this.#takeRequest(block, list);
     else this.#failLate(block);
   }
 
   #failLate({ streamId }: HeaderBlock): void {
-    const howEnded = this.#over.howEnded(streamId);
+    const howEnded = this.#streams.howEnded(streamId);
     if (howEnded === "reset") return;
     const code = howEnded === "well" ? CODE.streamClosed : CODE.protocolError;
     throw new ConnectionError(code, "Stream cannot begin any more");
@@ -284,8 +278,7 @@ export class Http2Session implements StreamSession {
 
   #takeRequest({ streamId, isEnd, isBroken }: HeaderBlock, list: HeaderList): void {
     // As if reset: the client has been told, or will be, that this one is not taken.
-    if (this.#isLeaving) return this.#over.add(streamId, true);
-    this.#lastStreamId = streamId;
+    if (this.#isLeaving) return this.#streams.ignore(streamId);
     const windows = {
       sendBytes: this.#streamWindowBytes,
       receiveBytes: this.#limits.streamWindowBytes,
@@ -293,7 +286,7 @@ export class Http2Session implements StreamSession {
     const stream = new ServerStream(streamId, this, windows);
     const header = list.isTooLarge ? undefined : this.#headers.read(list);
     const isFull = this.#streams.size >= this.#limits.maxStreams;
-    this.#streams.set(streamId, stream);
+    this.#streams.add(stream);
     if (isFull || isBroken || (header === undefined && !list.isTooLarge)) {
       this.#floods.spendRefused();
       return stream.reset(isFull ? CODE.refusedStream : CODE.protocolError);
@@ -313,7 +306,7 @@ export class Http2Session implements StreamSession {
   #takeReset(frame: Frame): void {
     needStream(frame);
     const code = numberIn(frame);
-    const stream = this.#streamOf(frame.streamId);
+    const stream = this.#streams.find(frame.streamId);
     if (stream === undefined) return;
     const isGivenUp = !stream.hasSentHeader;
     stream.receiveReset(code);
@@ -333,7 +326,7 @@ export class Http2Session implements StreamSession {
     const more = windowBytes - this.#streamWindowBytes;
     this.#streamWindowBytes = windowBytes;
     this.send(frameOf(FRAME.settings, FLAG.ack, 0));
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.all()) {
       if (!stream.widen(more))
         throw new ConnectionError(CODE.flowControlError, "Window is too large");
     }
@@ -362,7 +355,7 @@ export class Http2Session implements StreamSession {
   #takeWindowUpdate(frame: Frame): void {
     const { streamId } = frame;
     const bytes = numberIn(frame) & MAX_WINDOW_BYTES;
-    const stream = streamId === 0 ? undefined : this.#streamOf(streamId);
+    const stream = streamId === 0 ? undefined : this.#streams.find(streamId);
     if (streamId !== 0) {
       if (stream === undefined) return;
       if (bytes === 0) stream.reset(CODE.protocolError);
@@ -373,33 +366,13 @@ export class Http2Session implements StreamSession {
     this.windowBytes += bytes;
     if (this.windowBytes > MAX_WINDOW_BYTES)
       throw new ConnectionError(CODE.flowControlError, "Window is too large");
-    this.#flushWaiting();
-  }
-
-  /** The stream, or undefined for one that is over. Throws ConnectionError for one that has not begun. */
-  #streamOf(streamId: number): ServerStream | undefined {
-    const stream = this.#streams.get(streamId);
-    const isNew = streamId > this.#lastStreamId || streamId % 2 === 0;
-    if (stream === undefined && isNew && this.#over.howEnded(streamId) === undefined)
-      throw new ConnectionError(CODE.protocolError, "Stream has not begun");
-    return stream;
+    this.#streams.flushWaiting(() => this.hasRoom);
   }
 
   #drain(): void {
     if (this.#isEnding) return;
     if (this.#socket.isPaused()) this.#socket.resume();
-    this.#flushWaiting();
-  }
-
-  /** In turn: whoever is not done when there is no more room waits behind the others. */
-  #flushWaiting(): void {
-    let left = this.#waiting.size;
-    for (const stream of this.#waiting) {
-      if (left === 0 || !this.hasRoom) return;
-      left -= 1;
-      this.#waiting.delete(stream);
-      stream.flush();
-    }
+    this.#streams.flushWaiting(() => this.hasRoom);
   }
 
   /** Takes no more streams. */
@@ -407,7 +380,7 @@ export class Http2Session implements StreamSession {
     if (this.#isLeaving || this.#isEnding) return;
     this.#isLeaving = true;
     if (!this.isBusy) return this.close();
-    this.send(goawayFrame(this.#lastStreamId, CODE.noError));
+    this.send(goawayFrame(this.#streams.lastId, CODE.noError));
   }
 
   #after(ms: number, action: () => void): void {
@@ -419,7 +392,7 @@ export class Http2Session implements StreamSession {
   }
 
   #loseStreams(): void {
-    for (const stream of [...this.#streams.values()]) stream.receiveReset(CODE.cancel);
+    for (const stream of this.#streams.all()) stream.receiveReset(CODE.cancel);
   }
 
   #closed(): void {

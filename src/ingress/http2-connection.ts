@@ -85,7 +85,10 @@ export class Http2Connection implements ClientConnection {
       ...{ connection: this, fields: this.#fields, clientAddress: this.#clientAddress },
     };
     const request = readHttp2Request(header, stream, this.#fields);
-    if ("kind" in request) return refuse(new Http2Exchange(stream, NOTHING, client), request);
+    if ("kind" in request) {
+      const { method = "" } = header ?? {};
+      return refuse(new Http2Exchange(stream, { ...NOTHING, method }, client), request);
+    }
     const exchange = new Http2Exchange(stream, request, client);
     this.#count += 1;
     void this.#carry(exchange).then(() => {
@@ -97,7 +100,7 @@ export class Http2Connection implements ClientConnection {
 
 /** Of a request that makes no exchange. */
 const NOTHING = {
-  ...{ method: "", path: "", authority: "", fields: [], expectsContinue: false },
+  ...{ path: "", authority: "", fields: [], expectsContinue: false },
   framing: { kind: "none" },
 } as const;
 

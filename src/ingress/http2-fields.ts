@@ -25,6 +25,13 @@ export function writableFields(fields: RawHeaders): string[] {
   });
 }
 
+/** The same without the fields that cannot be written, for those that need not arrive. */
+export function onlyWritable(fields: RawHeaders): string[] {
+  const isWritable = (index: number) =>
+    [fields[index], fields[index + 1]].every((text) => !UNWRITABLE.test(text ?? ""));
+  return writableFields(fields.filter((_text, index) => isWritable(index - (index % 2))));
+}
+
 /** Trailer fields as node:http2 takes them. Their names are anybody's: one may be that of what every object has. */
 export function trailerBlock(fields: readonly [string, string][]): Record<string, string[]> {
   const values = new Map<string, string[]>();

@@ -7,7 +7,7 @@ import type { StreamDuplex } from "../http2/stream-duplex.ts";
 import type { ServerStream } from "../http2/stream.ts";
 import type { ExchangeResponse, ResponseHead } from "./exchange.ts";
 import { fieldValues, type RawHeaders } from "./headers.ts";
-import { writableFields } from "./http2-fields.ts";
+import { onlyWritable, writableFields } from "./http2-fields.ts";
 
 /** What a hand-shake over HTTP/1.1 has and one over HTTP/2 has not. */
 export const HANDSHAKE_FIELDS = new Set(["sec-websocket-key", "sec-websocket-accept"]);
@@ -51,7 +51,7 @@ export class Http2Response implements ExchangeResponse {
 
   writeEarlyHints(link: string | string[]): void {
     const fields = [link].flat().flatMap((value) => ["link", value]);
-    this.#stream.inform(encodeFields([":status", "103", ...writableFields(fields)]));
+    this.#stream.inform(encodeFields([":status", "103", ...onlyWritable(fields)]));
   }
 
   start({ status, fields, isEmpty }: ResponseHead): void {
@@ -75,7 +75,7 @@ export class Http2Response implements ExchangeResponse {
   }
 
   end(trailers: readonly [string, string][]): void {
-    if (!this.body.writableEnded) this.#exchange.duplex.endWith(writableFields(trailers.flat()));
+    if (!this.body.writableEnded) this.#exchange.duplex.endWith(onlyWritable(trailers.flat()));
   }
 
   cut(code?: number): void {

@@ -1,5 +1,5 @@
-// Reads the plain requests of one connection. The fields of a client's requests are mostly the same as those of the one
-// before: when their bytes are, they are not read again, and the list is the same one.
+// Reads the plain requests of one connection. A client's requests are mostly like the one before: where the bytes of the
+// fields are the same, they are not read again, and the list is the same one; a head that is the same is the same object.
 
 import { MAX_HEADER_BYTES } from "./exchange.ts";
 import type { Framing } from "./headers.ts";
@@ -21,44 +21,54 @@ export interface ReadRequest {
   readonly end: number;
 }
 
+interface Remembered {
+  readonly request: ReadRequest;
+  /** Of the whole head. */
+  readonly bytes: Buffer;
+  readonly lineEnd: number;
+  readonly fields: PlainRequestFields;
+}
+
 export class PlainRequestReader {
-  /** From the end of the request line to that of the head. */
-  #bytes: Buffer | undefined;
-  #fields: PlainRequestFields | undefined;
+  #last: Remembered | undefined;
 
   /** The request whose head the bytes begin with; undefined when it is not plain, or not all there. */
   read(bytes: Buffer): ReadRequest | undefined {
+    const last = this.#last;
+    if (last !== undefined && beginsWith(bytes, 0, last, 0)) return last.request;
     const lineEnd = bytes.indexOf(CARRIAGE_RETURN);
     if (lineEnd < 0 || bytes[lineEnd + 1] !== LINE_FEED) return undefined;
     const line = readRequestLine(bytes.toString("latin1", 0, lineEnd));
     if (line === undefined) return undefined;
-    const end = this.#knownEnd(bytes, lineEnd) ?? this.#readFields(bytes, lineEnd);
-    const fields = this.#fields;
-    if (end === undefined || end > MAX_HEADER_BYTES || fields === undefined) return undefined;
-    return { head: headOf(line, fields), end };
+    if (last === undefined || !beginsWith(bytes, lineEnd, last, last.lineEnd))
+      return this.#readAnew(bytes, line, lineEnd);
+    const end = lineEnd + last.bytes.length - last.lineEnd;
+    return end > MAX_HEADER_BYTES ? undefined : { head: headOf(line, last.fields), end };
   }
 
-  #knownEnd(bytes: Buffer, lineEnd: number): number | undefined {
-    const known = this.#bytes;
-    if (known === undefined) return undefined;
-    const end = lineEnd + known.length;
-    return end <= bytes.length && known.compare(bytes, lineEnd, end) === 0 ? end : undefined;
-  }
-
-  #readFields(bytes: Buffer, lineEnd: number): number | undefined {
+  #readAnew(bytes: Buffer, line: RequestLine, lineEnd: number): ReadRequest | undefined {
     const textEnd = bytes.indexOf(HEAD_END, lineEnd);
-    if (textEnd < 0 || textEnd > MAX_HEADER_BYTES) return undefined;
     const end = textEnd + HEAD_END.length;
-    this.#fields = readPlainRequestFields(bytes.toString("latin1", lineEnd, textEnd));
-    const isShort = end - lineEnd <= MAX_REMEMBERED_BYTES;
-    this.#bytes =
-      isShort && this.#fields !== undefined ? Buffer.from(bytes.subarray(lineEnd, end)) : undefined;
-    return end;
+    if (textEnd < 0 || end > MAX_HEADER_BYTES) return undefined;
+    const fields = readPlainRequestFields(bytes.toString("latin1", lineEnd, textEnd));
+    if (fields === undefined) return undefined;
+    const request = { head: headOf(line, fields), end };
+    if (end <= MAX_REMEMBERED_BYTES)
+      this.#last = { request, fields, lineEnd, bytes: Buffer.from(bytes.subarray(0, end)) };
+    return request;
   }
 }
 
+type RequestLine = readonly [method: string, target: string];
+
+/** Whether the bytes have, from `at` on, what is remembered from `from` on. */
+function beginsWith(bytes: Buffer, at: number, last: Remembered, from: number): boolean {
+  const end = at + last.bytes.length - from;
+  return end <= bytes.length && last.bytes.compare(bytes, at, end, from) === 0;
+}
+
 function headOf(
-  [method, target]: readonly [string, string],
+  [method, target]: RequestLine,
   { fields, host, length }: PlainRequestFields,
 ): PlainRequestHead {
   const framing: Framing =

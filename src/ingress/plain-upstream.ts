@@ -70,6 +70,16 @@ export class PlainUpstream {
     });
   }
 
+  /** Whether the next request to the target may go over it. */
+  leadsTo({ lease, port }: PlainTarget): boolean {
+    return (
+      this.signal === lease.signal &&
+      this.port === port &&
+      this.address === lease.address &&
+      this.isUsable
+    );
+  }
+
   get isUsable(): boolean {
     return this.socket.writable && !this.signal.aborted;
   }
@@ -110,20 +120,14 @@ export class PlainUpstreams implements Disposable {
 
   /** A connection to the target for the one exchange; certainly a new one without `mayReuse`. */
   take(target: PlainTarget, mayReuse: boolean): PlainUpstream {
-    const { lease, port } = target;
-    const index = mayReuse
-      ? this.#idle.findLastIndex(
-          (kept) =>
-            kept.signal === lease.signal &&
-            kept.port === port &&
-            kept.address === lease.address &&
-            kept.isUsable,
-        )
-      : -1;
-    const [kept] = index < 0 ? [] : this.#idle.splice(index, 1);
-    if (kept === undefined) return new PlainUpstream(target);
-    kept.isReused = true;
-    return kept;
+    for (let index = this.#idle.length - 1; mayReuse && index >= 0; index -= 1) {
+      const kept = this.#idle[index];
+      if (kept?.leadsTo(target) !== true) continue;
+      this.#idle.splice(index, 1);
+      kept.isReused = true;
+      return kept;
+    }
+    return new PlainUpstream(target);
   }
 
   /** Keeps a connection whose exchange is over on both sides. */

@@ -85,6 +85,12 @@ interface Passing {
   readonly pace: Pace | undefined;
 }
 
+/** An exchange whose microVM runs. */
+interface Reaching extends Passing {
+  readonly admission: Admission;
+  readonly lease: TrafficLease;
+}
+
 /** Carries one exchange to its end, whatever that is. Does not reject. */
 export async function serve(
   deps: ServeDeps,
@@ -152,7 +158,9 @@ function wake(serving: Serving, passing: Passing): Known<Refusal | undefined> {
   const opening = deps.traffic.open(microvmId, exchange.signal);
   const lease = opening instanceof Promise ? leaseOrRefusal(deps, exchange, opening) : opening;
   return whenKnown(lease, (opened) =>
-    "kind" in opened ? opened : reach(serving, { ...passing, admission }, opened),
+    "kind" in opened
+      ? opened
+      : reach(serving, { admission, subprotocols, pace: passing.pace, lease: opened }),
   );
 }
 
@@ -176,17 +184,17 @@ async function leaseOrRefusal(
 /** The way to the application. */
 function reach(
   { deps, options, exchange, account }: Serving,
-  { admission: { record, port }, subprotocols, pace }: Passing & { readonly admission: Admission },
-  lease: TrafficLease,
+  { admission, subprotocols, pace, lease }: Reaching,
 ): Known<Refusal | undefined> {
+  const { record, port } = admission;
   account.lease = lease;
   account.waitedMs = lease.waitedMs;
   const { connectTimeoutMs, maxBodyBytes } = options;
   const asking = deps.upstreamTls.isSpoken({ record, port, lease, connectTimeoutMs });
   return whenKnown(asking, (isTls) => {
     account.isTls = isTls;
-    const limits = { connectTimeoutMs, pace, maxBodyBytes };
-    return forward(exchange, { lease, port, isTls, subprotocols, ...limits });
+    const target = { lease, port, isTls, subprotocols, connectTimeoutMs, pace, maxBodyBytes };
+    return forward(exchange, target);
   });
 }
 
@@ -237,27 +245,38 @@ function tell(
 ): void {
   const { method, response, requestId, traffic, signal, httpVersion, clientAddress } = exchange;
   const { admission, waitedMs, refused } = account;
-  const { status } = response;
+  const microvmId = admission?.record.microvmId;
   const port = admission?.kind === "admitted" ? admission.port : undefined;
+  const { status } = response;
+  const proxyError = refused?.proxyError;
+  const { received: bytesReceived, sent: bytesSent } = traffic;
   deps.observe?.({
-    ...{ status, httpVersion, clientAddress, waitedMs, proxyError: refused?.proxyError },
-    ...{ microvmId: admission?.record.microvmId, port },
-    ...{ bytesReceived: traffic.received, bytesSent: traffic.sent },
+    status,
+    httpVersion,
+    clientAddress,
+    proxyError,
+    bytesReceived,
+    bytesSent,
+    microvmId,
+    port,
+    waitedMs,
   });
+  const log = deps.accessLog ?? deps.log;
   const level = options.hasAccessLog ? "info" : "debug";
-  (deps.accessLog ?? deps.log)[level]("Request", {
+  if (!log.isOn(level)) return;
+  log[level]("Request", {
     requestId,
     clientAddress,
-    microvmId: admission?.record.microvmId,
+    microvmId,
     port,
     isShell: admission?.kind === "shell" || undefined,
     method,
     httpVersion,
     status,
-    proxyError: refused?.proxyError,
+    proxyError,
     clientLeft: signal.aborted,
-    bytesReceived: traffic.received,
-    bytesSent: traffic.sent,
+    bytesReceived,
+    bytesSent,
     waitedMs,
     durationMs: Math.round(durationMs * 10) / 10,
   });

@@ -8,6 +8,8 @@ export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
+  /** Whether lines of the level are written, for those whose fields are worth sparing. */
+  isOn(level: LogLevel): boolean;
   /** A log whose lines all carry `fields`. */
   with(fields: LogFields): Log;
 }
@@ -33,6 +35,7 @@ export function createLog(
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
+    isOn: (name) => LOG_LEVELS.indexOf(name) >= threshold,
     with: (fields) => createLog(level, write, { ...base, ...fields }),
   };
 }
