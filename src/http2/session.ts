@@ -250,7 +250,8 @@ export class Http2Session implements StreamSession {
 
   /** What came for a stream that takes no more: nothing is amiss where the client did not know yet. */
   #refuseLate(streamId: number, stream: ServerStream | undefined): void {
-    if (stream === undefined && this.#streams.howEnded(streamId) === "reset") return;
+    if (stream === undefined && this.#streams.howEnded(streamId) === "unknown to the client")
+      return;
     this.#floods.spendRefused();
     if (stream === undefined) this.send(numberFrame(FRAME.reset, streamId, CODE.streamClosed));
     else stream.reset(CODE.streamClosed);
@@ -271,8 +272,8 @@ export class Http2Session implements StreamSession {
 
   #failLate({ streamId }: HeaderBlock): void {
     const howEnded = this.#streams.howEnded(streamId);
-    if (howEnded === "reset") return;
-    const code = howEnded === "well" ? CODE.streamClosed : CODE.protocolError;
+    if (howEnded === "unknown to the client") return;
+    const code = howEnded === "known" ? CODE.streamClosed : CODE.protocolError;
     throw new ConnectionError(code, "Stream cannot begin any more");
   }
 

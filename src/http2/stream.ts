@@ -84,6 +84,7 @@ export class ServerStream {
   #hasSentEnd = false;
   #isClosed = false;
   #resetCode: number | undefined;
+  #wasResetHere = false;
 
   constructor(id: number, session: StreamSession, { sendBytes, receiveBytes }: StreamWindows) {
     this.id = id;
@@ -119,6 +120,11 @@ export class ServerStream {
   /** How either side reset the stream, or the connection was lost; undefined for a good end, or none yet. */
   get resetCode(): number | undefined {
     return this.#resetCode;
+  }
+
+  /** The client may not have known of its end yet. */
+  get wasResetHere(): boolean {
+    return this.#wasResetHere;
   }
 
   /** From now on the stream is the user's; before anything of the body has come. */
@@ -197,6 +203,7 @@ export class ServerStream {
   /** Ends the stream at once, on both sides. */
   reset(code: number): void {
     if (this.#isClosed) return;
+    this.#wasResetHere = true;
     this.#session.send(numberFrame(FRAME.reset, this.id, code));
     this.#close(code);
   }

@@ -51,18 +51,18 @@ export class Streams {
   remove(stream: ServerStream): void {
     this.#byId.delete(stream.id);
     this.#waiting.delete(stream);
-    this.#remember(stream.resetCode === undefined ? stream.id : stream.id + RESET);
+    this.#remember(stream.wasResetHere ? stream.id + RESET : stream.id);
   }
 
-  /** As if it had been reset: what the client sends on it is not looked at. */
+  /** As if it had been reset here: what the client sends on it is not looked at. */
   ignore(streamId: number): void {
     this.#remember(streamId + RESET);
   }
 
-  /** Undefined for one that was never there, or is forgotten. */
-  howEnded(streamId: number): "reset" | "well" | undefined {
-    if (this.#ended.includes(streamId + RESET)) return "reset";
-    return streamId !== 0 && this.#ended.includes(streamId) ? "well" : undefined;
+  /** Whether the client knows, as it has ended or reset the stream itself; undefined for one never there, or forgotten. */
+  howEnded(streamId: number): "unknown to the client" | "known" | undefined {
+    if (this.#ended.includes(streamId + RESET)) return "unknown to the client";
+    return streamId !== 0 && this.#ended.includes(streamId) ? "known" : undefined;
   }
 
   /** Flushes the stream with the next `flushWaiting`. */
