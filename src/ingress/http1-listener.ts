@@ -150,9 +150,16 @@ function takeRequests(
       });
       if (exchange === undefined) return refuseForGood(response);
       await carry(exchange);
-      if (connection.isClosing) request.socket.destroySoon();
+      if (connection.isClosing) closeAfter(request);
     });
   };
+}
+
+/** Closes its connection, when it is read to its end: who is cut while sending never sees the answer. */
+function closeAfter(request: IncomingMessage): void {
+  const close = () => request.socket.destroySoon();
+  if (request.complete || request.destroyed) close();
+  else request.once("end", close);
 }
 
 /** What follows a request that can be read in two ways cannot be trusted either. */

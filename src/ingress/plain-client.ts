@@ -63,14 +63,14 @@ export class PlainClient {
     if (exchange === undefined) return this.#next(chunk);
     const rest = exchange.takeBody(chunk);
     if (rest.length > 0) this.#hold(rest);
-    else if (exchange.isOver) this.#release();
+    else if (exchange.isOver) this.#goOn();
   }
 
   #hold(bytes: Buffer): void {
     this.#ahead.push(bytes);
     this.#aheadBytes += bytes.length;
     if (this.#aheadBytes > MAX_AHEAD_BYTES) this.#socket.destroy();
-    else if (this.#exchange?.isOver === true) this.#release();
+    else if (this.#exchange?.isOver === true) this.#goOn();
   }
 
   #next(bytes: Buffer): void {
@@ -89,9 +89,14 @@ export class PlainClient {
     void this.#hooks.carry(exchange).then(() => {
       this.#connection.end();
       exchange.finish();
-      if (this.#connection.isClosing) this.#socket.destroySoon();
-      else if (exchange.isOver) this.#release();
+      // The rest of its body is still read, for a while: who is cut while sending never sees the answer.
+      if (exchange.isOver) this.#goOn();
     });
+  }
+
+  #goOn(): void {
+    if (this.#connection.isClosing) this.#socket.destroySoon();
+    else this.#release();
   }
 
   /** The exchange is over on both sides: on to the next. */

@@ -127,6 +127,30 @@ test(
   },
 );
 
+for (const [form, field, begin, end] of [
+  ["a body of known length", "Content-Length: 300000", "x", "x".repeat(299_999)],
+  [
+    "a chunked body",
+    "Transfer-Encoding: chunked",
+    "493df\r\nx",
+    `${"x".repeat(299_998)}\r\n0\r\n\r\n`,
+  ],
+] as const)
+  test(`a client that still sends ${form} when its connection is one too many reads why`, async () => {
+    await using harness = await startLimited({ connections: 1 });
+    using held = keptAgent();
+    assert.equal((await get(harness, held)).status, 200);
+    for (let count = 0; count < 10; count += 1) {
+      const client = await harness.connect();
+      client.write(await headOf(harness, "POST", `${field}\r\n`));
+      // The answer is there before the last of the body is.
+      client.write(begin);
+      await once(client, "readable");
+      client.end(end);
+      assert.match((await buffer(client)).toString(), /^HTTP\/1\.1 429 .*Too many connections/s);
+    }
+  });
+
 test("streams of one HTTP/2 connection count as one connection", async () => {
   await using harness = await startLimited({ connections: 1 });
   const fields = await http2Fields(harness);
