@@ -15,6 +15,8 @@ export interface ProbesDeps {
   readonly stopping: AbortSignal;
   readonly slots: { usage(): { readonly leased: number; readonly ready: number } };
   readonly countConnections: () => number;
+  /** Reads something from the store; what does not matter. */
+  readonly askStore: () => Promise<unknown>;
 }
 
 /** Less and neither a suspend nor a build may be expected to succeed. */
@@ -29,6 +31,7 @@ export function createProbes(deps: ProbesDeps): Probes {
       return [
         ...(deps.stopping.aborted ? ["The service is stopping"] : []),
         ...(free === undefined ? ["The data directory cannot be reached"] : []),
+        ...((await isAnswered(deps.askStore)) ? [] : ["The store cannot be read"]),
         ...(free !== undefined && free < LEAST_FREE_BYTES
           ? ["The file system of the data directory is full"]
           : []),
@@ -45,6 +48,16 @@ export function createProbes(deps: ProbesDeps): Probes {
     },
     mayReadMetrics: addressesIn(deps.allow),
   };
+}
+
+/** Whoever probes a service that is unwell is to be told so. */
+async function isAnswered(ask: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await ask();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Undefined where the file system cannot be asked: whoever probes a service that is unwell is to be told so. */

@@ -183,6 +183,7 @@ async function startService(
         probes: createProbes({
           ...{ instruments, slots, dataDir: config.dataDir, allow: config.metrics.allow },
           ...{ stopping: signal, countConnections: () => ingress.countConnections() },
+          askStore: () => store.microvms.get("none"),
         }),
       },
       { listen: config.listen },

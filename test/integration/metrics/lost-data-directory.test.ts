@@ -16,6 +16,7 @@ test("a lost data directory makes the service unready, and leaves metrics and th
     stopping: new AbortController().signal,
     slots: { usage: () => ({ leased: 0, ready: 0 }) },
     countConnections: () => 0,
+    askStore: async () => undefined,
   });
   await using harness = await startHarness({ probes });
   const get = (target: string) => send(harness.port, { method: "GET", path: target });

@@ -22,8 +22,11 @@ describe("probes", () => {
   let dataDir: string;
   let harness: Harness;
 
+  const store = { ask: async (): Promise<unknown> => undefined };
+
   const probes = (allow: string[]) =>
     createProbes({
+      askStore: () => store.ask(),
       ...{ instruments, dataDir, allow, stopping: stopping.signal },
       ...{ slots: { usage: () => ({ leased: 3, ready: 4 }) }, countConnections: () => 5 },
     });
@@ -58,6 +61,17 @@ describe("probes", () => {
       [200, 200],
     );
     assert.equal((await get("/health", "POST")).status, 403);
+  });
+
+  it("say when the store cannot be read", async () => {
+    assert.equal((await get("/ready")).status, 200);
+    store.ask = () => Promise.reject(new Error("disk I/O error"));
+    const { status, body } = await get("/ready");
+    assert.equal(status, 503);
+    assert.match(body, /The store cannot be read/);
+    assert.doesNotMatch(body, /I\/O/);
+    store.ask = async () => undefined;
+    assert.equal((await get("/ready")).status, 200);
   });
 
   it("show metrics in the text format of Prometheus", async () => {
