@@ -309,7 +309,7 @@ export class Http2Session implements StreamSession {
     const code = numberIn(frame);
     const stream = this.#streams.find(frame.streamId);
     if (stream === undefined) return;
-    const isGivenUp = !stream.hasSentHeader;
+    const isGivenUp = !stream.output.hasSentHeader;
     stream.receiveReset(code);
     if (isGivenUp) this.#floods.spendReset();
   }
@@ -328,7 +328,7 @@ export class Http2Session implements StreamSession {
     this.#streamWindowBytes = windowBytes;
     this.send(frameOf(FRAME.settings, FLAG.ack, 0));
     for (const stream of this.#streams.all()) {
-      if (!stream.widen(more))
+      if (!stream.output.widen(more))
         throw new ConnectionError(CODE.flowControlError, "Window is too large");
     }
   }
@@ -360,7 +360,7 @@ export class Http2Session implements StreamSession {
     if (streamId !== 0) {
       if (stream === undefined) return;
       if (bytes === 0) stream.reset(CODE.protocolError);
-      else if (!stream.widen(bytes)) stream.reset(CODE.flowControlError);
+      else if (!stream.output.widen(bytes)) stream.reset(CODE.flowControlError);
       return;
     }
     if (bytes === 0) throw new ConnectionError(CODE.protocolError, "Window does not change");

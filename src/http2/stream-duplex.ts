@@ -32,13 +32,13 @@ export class StreamDuplex extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    if (this.#stream.write(chunk, () => undefined)) done();
+    if (this.#stream.output.write(chunk, () => undefined)) done();
     else this.#onRoom = done;
   }
 
   override _final(done: () => void): void {
-    if (this.#stream.isClosed || this.#stream.hasSentEnd) done();
-    else this.#stream.end(this.#trailers, done);
+    if (this.#stream.isClosed || this.#stream.output.hasSentEnd) done();
+    else this.#stream.output.end(this.#trailers, done);
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {

@@ -1,22 +1,13 @@
 // One stream of a session, the server's side: what the client sends goes to whoever carries the stream, and what is sent
-// to the client waits here for its windows.
+// to the client is stream-output.ts's affair.
 //
 // INVARIANTS
 // - What was received counts against the client's window until its user has taken it.
-// - Whatever `write` has taken goes out in order, or the stream is reset.
 // - A stream ends once, and its user hears of it once; nothing is sent on it after that.
 
-import { CODE, FLAG, FRAME } from "./codes.ts";
-import {
-  FRAME_HEAD_BYTES,
-  frameOf,
-  headerFrames,
-  MAX_PAYLOAD_BYTES,
-  numberFrame,
-  writeFrameHead,
-} from "./frames.ts";
-import { encodeFields } from "./hpack-encoder.ts";
-import { MAX_WINDOW_BYTES } from "./settings.ts";
+import { CODE, FRAME } from "./codes.ts";
+import { numberFrame } from "./frames.ts";
+import { type OutputHooks, type OutputSession, StreamOutput } from "./stream-output.ts";
 
 /** Whoever carries the stream. */
 export interface StreamUser {
@@ -24,20 +15,14 @@ export interface StreamUser {
   onData(chunk: Buffer): boolean;
   /** The request is whole. */
   onEnd(): void;
-  /** There is room again after `write` has said false. */
+  /** There is room again after the output has said false. */
   onDrain(): void;
   /** The stream is over: both sides have ended, or it was reset. */
   onClose(): void;
 }
 
 /** What a stream needs of its session. */
-export interface StreamSession {
-  /** Bytes that may be sent on all streams together. */
-  readonly windowBytes: number;
-  /** Whether the connection takes more. */
-  readonly hasRoom: boolean;
-  send(frames: Buffer): void;
-  sendData(frame: Buffer, bytes: number): void;
+export interface StreamSession extends OutputSession {
   /** Flushes the stream when there is room or window again. */
   wait(stream: ServerStream): void;
   /** Bytes of bodies that the client may send anew. */
@@ -52,20 +37,14 @@ export interface StreamWindows {
   readonly receiveBytes: number;
 }
 
-interface Queued {
-  chunk: Buffer;
-  readonly onSent: () => void;
-}
-
-const NO_TRAILERS: readonly string[] = [];
-
-export class ServerStream {
+export class ServerStream implements OutputHooks {
   readonly id: number;
+  readonly output: StreamOutput;
   readonly #session: StreamSession;
-  readonly #receiveBytes: number;
+  readonly #windowBytes: number;
   #user: StreamUser | undefined;
-  #sendWindow: number;
-  #receiveWindow: number;
+  /** What the client may still send. */
+  #windowLeft: number;
   /** Taken by the user, and not yet told to the client. */
   #owed = 0;
   /** Received, and not yet taken. */
@@ -73,15 +52,7 @@ export class ServerStream {
   #hasEnded = false;
   /** Of the request's body, by its Content-Length. */
   #announcedLeft: number | undefined;
-  #trailers = NO_TRAILERS;
-  #queue: Queued[] = [];
-  #queuedBytes = 0;
-  #isFull = false;
-  /** The trailers that follow the queue; undefined while more may be written. */
-  #last: readonly string[] | undefined;
-  #onEndSent: (() => void) | undefined;
-  #hasSentHeader = false;
-  #hasSentEnd = false;
+  #trailers: readonly string[] = [];
   #isClosed = false;
   #resetCode: number | undefined;
   #wasResetHere = false;
@@ -89,9 +60,9 @@ export class ServerStream {
   constructor(id: number, session: StreamSession, { sendBytes, receiveBytes }: StreamWindows) {
     this.id = id;
     this.#session = session;
-    this.#sendWindow = sendBytes;
-    this.#receiveWindow = receiveBytes;
-    this.#receiveBytes = receiveBytes;
+    this.#windowBytes = receiveBytes;
+    this.#windowLeft = receiveBytes;
+    this.output = new StreamOutput(id, sendBytes, session, this);
   }
 
   /** The request has come to its end. */
@@ -102,15 +73,6 @@ export class ServerStream {
   /** Of the request; complete once it has ended. */
   get trailers(): readonly string[] {
     return this.#trailers;
-  }
-
-  get hasSentHeader(): boolean {
-    return this.#hasSentHeader;
-  }
-
-  /** The response is out as a whole. */
-  get hasSentEnd(): boolean {
-    return this.#hasSentEnd;
   }
 
   get isClosed(): boolean {
@@ -136,68 +98,8 @@ export class ServerStream {
   /** The user takes more of the request's body. */
   resume(): void {
     const bytes = this.#held;
-    if (bytes === 0) return;
     this.#held = 0;
     this.#consume(bytes);
-  }
-
-  /** Sends a header before the response's. */
-  inform(block: Buffer): void {
-    if (!this.#isClosed && !this.#hasSentHeader)
-      this.#session.send(headerFrames(this.id, block, false));
-  }
-
-  /** Sends the response's header, once. */
-  respond(block: Buffer, isEnd: boolean): void {
-    if (this.#isClosed) return;
-    this.#hasSentHeader = true;
-    this.#session.send(headerFrames(this.id, block, isEnd));
-    if (isEnd) this.#endSent();
-  }
-
-  /** Sends a whole response in one piece where it fits; false where it must be sent in parts. */
-  respondWhole(block: Buffer, body: Buffer): boolean {
-    const { id } = this;
-    const mostBytes = Math.min(this.#sendWindow, this.#session.windowBytes, MAX_PAYLOAD_BYTES);
-    if (block.length > MAX_PAYLOAD_BYTES || body.length > mostBytes) return false;
-    if (this.#isClosed) return true;
-    const frames = Buffer.allocUnsafe(2 * FRAME_HEAD_BYTES + block.length + body.length);
-    const header = { type: FRAME.headers, flags: FLAG.endHeaders, streamId: id };
-    let at = writeFrameHead(frames, 0, block.length, header);
-    at += block.copy(frames, at);
-    at = writeFrameHead(frames, at, body.length, {
-      ...{ type: FRAME.data, flags: FLAG.endStream, streamId: id },
-    });
-    body.copy(frames, at);
-    this.#hasSentHeader = true;
-    this.#sendWindow -= body.length;
-    this.#session.sendData(frames, body.length);
-    this.#endSent();
-    return true;
-  }
-
-  /**
-   * Sends a part of the response's body, when there is room; `onSent` is called when the chunk may be used anew. False:
-   * write more only after `onDrain`.
-   */
-  write(chunk: Buffer, onSent: () => void): boolean {
-    if (this.#isClosed) return true;
-    if (chunk.length > 0) {
-      this.#queue.push({ chunk, onSent });
-      this.#queuedBytes += chunk.length;
-      this.flush();
-    }
-    this.#isFull = this.#queuedBytes > 0 || !this.#session.hasRoom;
-    if (this.#isFull) this.#session.wait(this);
-    return !this.#isFull;
-  }
-
-  /** Ends the response after what was written, with trailer fields; `onSent` is called when that is out. */
-  end(trailers: readonly string[], onSent: () => void): void {
-    if (this.#last !== undefined || this.#isClosed) return;
-    this.#last = trailers;
-    this.#onEndSent = onSent;
-    this.flush();
   }
 
   /** Ends the stream at once, on both sides. */
@@ -208,22 +110,6 @@ export class ServerStream {
     this.#close(code);
   }
 
-  /** Sends what may be sent by now. */
-  flush(): void {
-    while (this.#queuedBytes > 0 && !this.#isClosed) {
-      const session = this.#session;
-      if (!session.hasRoom || session.windowBytes <= 0) return session.wait(this);
-      if (this.#sendWindow <= 0) return;
-      this.#sendNext(Math.min(this.#sendWindow, session.windowBytes, MAX_PAYLOAD_BYTES));
-    }
-    if (this.#isClosed || this.#hasSentEnd) return;
-    if (this.#last !== undefined) return this.#sendLast(this.#last);
-    if (!this.#isFull) return;
-    if (!this.#session.hasRoom) return this.#session.wait(this);
-    this.#isFull = false;
-    this.#user?.onDrain();
-  }
-
   /** How long the body will be. */
   announce(contentLength: number | undefined): void {
     this.#announcedLeft = contentLength;
@@ -231,12 +117,14 @@ export class ServerStream {
 
   /** Takes a part of the body; `bytes` is what its frame counts for. */
   receive(chunk: Buffer, bytes: number): void {
-    this.#receiveWindow -= bytes;
+    this.#windowLeft -= bytes;
     this.#consume(bytes - chunk.length);
-    if (this.#receiveWindow < 0) return this.#refuse(chunk, CODE.flowControlError);
+    if (this.#windowLeft < 0) return this.#refuse(chunk, CODE.flowControlError);
     if (this.#announcedLeft !== undefined) this.#announcedLeft -= chunk.length;
     if ((this.#announcedLeft ?? 0) < 0) return this.#refuse(chunk, CODE.protocolError);
-    if (this.#user?.onData(chunk) === true) this.#consume(chunk.length);
+    const isTaken = this.#user?.onData(chunk) === true;
+    // The stream may be over by that.
+    if (isTaken || this.#isClosed) this.#consume(chunk.length);
     else this.#held += chunk.length;
   }
 
@@ -246,7 +134,7 @@ export class ServerStream {
     this.#trailers = trailers;
     this.#hasEnded = true;
     this.#user?.onEnd();
-    if (this.#hasSentEnd) this.#close(undefined);
+    if (this.output.hasSentEnd) this.#close(undefined);
   }
 
   /** The client has reset the stream, or is gone. */
@@ -254,12 +142,16 @@ export class ServerStream {
     this.#close(code);
   }
 
-  /** The client takes more, or by its settings less. False when that is more than a window may have. */
-  widen(bytes: number): boolean {
-    this.#sendWindow += bytes;
-    if (this.#sendWindow > MAX_WINDOW_BYTES) return false;
-    this.flush();
-    return true;
+  wait(): void {
+    this.#session.wait(this);
+  }
+
+  onDrain(): void {
+    this.#user?.onDrain();
+  }
+
+  onEnd(): void {
+    if (this.#hasEnded) this.#close(undefined);
   }
 
   #refuse(chunk: Buffer, code: number): void {
@@ -272,54 +164,19 @@ export class ServerStream {
     if (bytes === 0) return;
     this.#session.consumed(bytes);
     this.#owed += bytes;
-    if (this.#hasEnded || this.#isClosed || this.#owed < this.#receiveBytes / 2) return;
+    if (this.#hasEnded || this.#isClosed || this.#owed < this.#windowBytes / 2) return;
     this.#session.send(numberFrame(FRAME.windowUpdate, this.id, this.#owed));
-    this.#receiveWindow += this.#owed;
+    this.#windowLeft += this.#owed;
     this.#owed = 0;
-  }
-
-  #sendNext(mostBytes: number): void {
-    const [queued] = this.#queue;
-    if (queued === undefined) return;
-    const part = queued.chunk.subarray(0, mostBytes);
-    this.#queuedBytes -= part.length;
-    this.#sendWindow -= part.length;
-    const isEnd = this.#queuedBytes === 0 && this.#last?.length === 0;
-    const frame = frameOf(FRAME.data, isEnd ? FLAG.endStream : 0, this.id, part);
-    this.#session.sendData(frame, part.length);
-    queued.chunk = queued.chunk.subarray(part.length);
-    if (queued.chunk.length === 0) {
-      this.#queue.shift();
-      queued.onSent();
-    }
-    if (isEnd) this.#endSent();
-  }
-
-  #sendLast(trailers: readonly string[]): void {
-    const { id } = this;
-    const isPlain = trailers.length === 0;
-    this.#session.send(
-      isPlain
-        ? frameOf(FRAME.data, FLAG.endStream, id)
-        : headerFrames(id, encodeFields(trailers), true),
-    );
-    this.#endSent();
-  }
-
-  #endSent(): void {
-    this.#hasSentEnd = true;
-    this.#onEndSent?.();
-    if (this.#hasEnded) this.#close(undefined);
   }
 
   #close(code: number | undefined): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#resetCode = code;
+    this.output.stop();
     this.#session.consumed(this.#held);
     this.#held = 0;
-    this.#queue = [];
-    this.#queuedBytes = 0;
     this.#session.ended(this);
     this.#user?.onClose();
   }

@@ -77,7 +77,7 @@ export class Streams {
       if (left === 0 || !hasRoom()) return;
       left -= 1;
       this.#waiting.delete(stream);
-      stream.flush();
+      stream.output.flush();
     }
   }
 

@@ -170,18 +170,18 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
     const stream = this.#stream;
     const block = this.#known.answer(head, this.requestId);
     this.response.noteStatus(head.status);
-    if (isWhole && first.length > 0 && stream.respondWhole(block, first)) return true;
-    stream.respond(block, isWhole && first.length === 0);
-    return first.length === 0 || stream.write(Buffer.from(first), () => undefined);
+    if (isWhole && first.length > 0 && stream.output.respondWhole(block, first)) return true;
+    stream.output.respond(block, isWhole && first.length === 0);
+    return first.length === 0 || stream.output.write(Buffer.from(first), () => undefined);
   }
 
   write({ bytes, release }: KeptChunk): boolean {
-    return this.#stream.write(bytes, release);
+    return this.#stream.output.write(bytes, release);
   }
 
   end(): void {
     this.#user = undefined;
-    if (!this.#stream.hasSentEnd) this.#stream.end([], () => undefined);
+    if (!this.#stream.output.hasSentEnd) this.#stream.output.end([], () => undefined);
   }
 
   leave(): void {
@@ -224,7 +224,7 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
   onClose(): void {
     clearTimeout(this.#discardTimer);
     // After a whole response the client has all that it waited for.
-    if (!this.#stream.hasSentEnd) {
+    if (!this.#stream.output.hasSentEnd) {
       if (!this.#isCarried) this.#left.abort(new Error("Client has left"));
       this.#user?.onClientClose();
     }

@@ -38,7 +38,7 @@ export class Http2Response implements ExchangeResponse {
   }
 
   get status(): number | undefined {
-    return this.#stream.hasSentHeader ? this.#status : undefined;
+    return this.#stream.output.hasSentHeader ? this.#status : undefined;
   }
 
   get body(): Writable {
@@ -46,19 +46,19 @@ export class Http2Response implements ExchangeResponse {
   }
 
   writeContinue(): void {
-    this.#stream.inform(encodeFields([":status", "100"]));
+    this.#stream.output.inform(encodeFields([":status", "100"]));
   }
 
   writeEarlyHints(link: string | string[]): void {
     const fields = [link].flat().flatMap((value) => ["link", value]);
-    this.#stream.inform(encodeFields([":status", "103", ...onlyWritable(fields)]));
+    this.#stream.output.inform(encodeFields([":status", "103", ...onlyWritable(fields)]));
   }
 
   start({ status, fields, isEmpty }: ResponseHead): void {
     const block = encodeFields([":status", String(status), ...writableFields(fields)]);
     const isBodiless = this.#exchange.method === "HEAD" || BODILESS_STATUSES.has(status);
     const isEnd = isEmpty === true || isBodiless;
-    this.#stream.respond(block, isEnd);
+    this.#stream.output.respond(block, isEnd);
     this.#status = status;
     this.#isGrpc = !isEnd && GRPC.test(fieldValues(fields, "content-type")[0] ?? "");
     if (isEnd) this.#exchange.duplex.end();
@@ -79,7 +79,7 @@ export class Http2Response implements ExchangeResponse {
   }
 
   cut(code?: number): void {
-    const isOpen = !this.#stream.isClosed && !this.#stream.hasSentEnd;
+    const isOpen = !this.#stream.isClosed && !this.#stream.output.hasSentEnd;
     if (code === undefined && this.#isGrpc && isOpen && !this.body.writableEnded)
       return this.#exchange.duplex.endWith(UNAVAILABLE);
     this.#stream.reset(code ?? CODE.internalError);
@@ -91,5 +91,5 @@ export function acceptWebSocket(stream: ServerStream, fields: RawHeaders): void 
   const kept = fields.filter(
     (_text, index) => !HANDSHAKE_FIELDS.has((fields[index - (index % 2)] ?? "").toLowerCase()),
   );
-  stream.respond(encodeFields([":status", "200", ...writableFields(kept)]), false);
+  stream.output.respond(encodeFields([":status", "200", ...writableFields(kept)]), false);
 }

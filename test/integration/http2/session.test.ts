@@ -146,7 +146,9 @@ const bytesOf = (frames: ReceivedFrame[], stream: number) =>
 const nothing = () => undefined;
 
 test("a request is handed out with its header, and its answer goes out", async () => {
-  await using it = await start(({ stream }) => stream.respondWhole(OK, Buffer.from("hello")));
+  await using it = await start(({ stream }) =>
+    stream.output.respondWhole(OK, Buffer.from("hello")),
+  );
   it.send(request(1, [...GET, ["x-a", "b"]]));
   const frames = await it.until(({ type }) => type === DATA);
   assert.deepEqual(frames.at(-1)?.payload.toString(), "hello");
@@ -159,9 +161,9 @@ test("a request is handed out with its header, and its answer goes out", async (
 
 test("an answer goes as far as the windows do, and on when they are widened", async () => {
   await using it = await start(({ stream }) => {
-    stream.respond(OK, false);
-    stream.write(Buffer.alloc(200 * KIB), nothing);
-    stream.end([], nothing);
+    stream.output.respond(OK, false);
+    stream.output.write(Buffer.alloc(200 * KIB), nothing);
+    stream.output.end([], nothing);
   });
   it.send(request(1));
   await it.untilBytes(1, 65_535);
@@ -181,8 +183,8 @@ test("an answer goes as far as the windows do, and on when they are widened", as
 
 test("a change of the initial window counts for the streams that are there, below zero too", async () => {
   await using it = await start(({ stream }) => {
-    stream.respond(OK, false);
-    stream.write(Buffer.alloc(100 * KIB), nothing);
+    stream.output.respond(OK, false);
+    stream.output.write(Buffer.alloc(100 * KIB), nothing);
   });
   it.send(setting(INITIAL_WINDOW_SIZE, 1000), request(1));
   assert.equal(bytesOf(await it.settle(), 1), 1000);
@@ -265,9 +267,9 @@ test("trailers end a request; what is none resets it", async () => {
 
 test("trailers of an answer follow its body", async () => {
   await using it = await start(({ stream }) => {
-    stream.respond(OK, false);
-    stream.write(Buffer.from("hello"), nothing);
-    stream.end(["x-sum", "1"], nothing);
+    stream.output.respond(OK, false);
+    stream.output.write(Buffer.from("hello"), nothing);
+    stream.output.end(["x-sum", "1"], nothing);
   });
   it.send(request(1));
   const frames = await it.until(({ flags, stream }) => stream === 1 && (flags & END_STREAM) !== 0);
@@ -277,7 +279,7 @@ test("trailers of an answer follow its body", async () => {
 
 test("a header larger than a frame goes out in several", async () => {
   const long = encodeFields([":status", "200", "x-a", "a".repeat(40_000)]);
-  await using it = await start(({ stream }) => stream.respond(long, true));
+  await using it = await start(({ stream }) => stream.output.respond(long, true));
   it.send(request(1));
   const frames = (await it.settle()).filter(({ stream }) => stream === 1);
   assert.deepEqual(
@@ -300,7 +302,9 @@ test("what comes for a stream that was reset here is not held against the client
 });
 
 test("what comes for a stream that has ended does not", async () => {
-  await using it = await start(({ stream }) => stream.respondWhole(OK, Buffer.from("hello")));
+  await using it = await start(({ stream }) =>
+    stream.output.respondWhole(OK, Buffer.from("hello")),
+  );
   it.send(request(1), frame(DATA, 0, 1, Buffer.from("late")));
   const [reset] = (await it.until(({ type }) => type === RESET)).slice(-1);
   assert.equal(reset?.payload.readUInt32BE(0), CODE.streamClosed);
@@ -341,7 +345,7 @@ test("a session that shuts down takes what the client has sent before it knew, a
   it.send(request(5), request(7, POST, END_HEADERS), frame(DATA, 0, 7, Buffer.from("late")));
   await it.settle();
   assert.equal(it.taken.length, 2);
-  for (const { stream } of it.taken) stream.respondWhole(OK, Buffer.from("hello"));
+  for (const { stream } of it.taken) stream.output.respondWhole(OK, Buffer.from("hello"));
   assert.equal(await it.failure(), CODE.noError);
   await once(it.sockets[0] as Socket, "close");
   assert.equal(it.closes(), 1);
@@ -351,7 +355,7 @@ test("a client that goes after its answers gets them", async () => {
   await using it = await start();
   it.send(request(1), frame(GOAWAY, 0, 0, Buffer.alloc(8)));
   await it.settle();
-  it.taken[0]?.stream.respondWhole(OK, Buffer.from("hello"));
+  it.taken[0]?.stream.output.respondWhole(OK, Buffer.from("hello"));
   const frames = await it.until(({ type }) => type === DATA);
   assert.equal(frames.at(-1)?.payload.toString(), "hello");
   await once(it.client, "close");
@@ -374,7 +378,7 @@ test("a lost connection and a reset are heard of by whoever carries a stream, on
 
 test("a client that does not read is not read from", async () => {
   const large = encodeFields([":status", "200", "x-a", "a".repeat(100 * KIB)]);
-  await using it = await start(({ stream }) => stream.respond(large, true));
+  await using it = await start(({ stream }) => stream.output.respond(large, true));
   await it.settle();
   it.client.pause();
   let sent = 0;
@@ -396,9 +400,9 @@ test("a client that does not read is not read from", async () => {
 
 test("answers side by side share the connection", async () => {
   await using it = await start(({ stream }) => {
-    stream.respond(OK, false);
-    stream.write(Buffer.alloc(32 * KIB * KIB), nothing);
-    stream.end([], nothing);
+    stream.output.respond(OK, false);
+    stream.output.write(Buffer.alloc(32 * KIB * KIB), nothing);
+    stream.output.end([], nothing);
   });
   // What the system takes at once goes to the first.
   it.client.pause();
