@@ -1,7 +1,8 @@
 // Encoding of header blocks (RFC 7541) without a state: nothing enters the client's dynamic table, nothing is Huffman coded.
 // A table is little work for a client, which sends the same header again and again, but much for a server, which would
 // search it for each field of each response, to save some bytes of what is mostly body. As it is, a client's
-// SETTINGS_HEADER_TABLE_SIZE need not be heeded, be it 0, and blocks may be sent in another order than they were made.
+// SETTINGS_HEADER_TABLE_SIZE asks for no more than a word that no table is used, and blocks may be sent in another order
+// than they were made.
 
 import { STATIC_NAMES, STATIC_VALUES } from "./hpack-table.ts";
 
@@ -13,6 +14,8 @@ interface StaticName {
   readonly isSecret: boolean;
 }
 
+/** Begins the next block to a client that has set the size of its table: the size that is used, which is none. */
+export const NO_TABLE = Buffer.from([0x20]);
 const INDEXED = 0x80;
 const WITHOUT_INDEXING = 0x00;
 const NEVER_INDEXED = 0x10;

@@ -18,6 +18,7 @@ import {
 } from "./frames.ts";
 import { checkPriority, type HeaderBlock, HeaderBlocks } from "./header-blocks.ts";
 import { type HeaderList, HpackDecoder, HpackError } from "./hpack-decoder.ts";
+import { NO_TABLE } from "./hpack-encoder.ts";
 import { isTrailer, type RequestHeader, RequestHeaderReader } from "./request-header.ts";
 import {
   INITIAL_WINDOW_BYTES,
@@ -75,7 +76,10 @@ export class Http2Session implements StreamSession {
   /** Of the streams to come. */
   #streamWindowBytes = INITIAL_WINDOW_BYTES;
   #receiveWindow: number;
+  #owesTableSize = false;
   #owed = 0;
+  /** The client has been told that the end is near. */
+  #isAnnounced = false;
   /** Takes no more streams: the client knows, or has said that there are none. */
   #isLeaving = false;
   #isEnding = false;
@@ -120,8 +124,9 @@ export class Http2Session implements StreamSession {
 
   /** Takes no further streams once the client knows, and ends after the last one. */
   shutDown(): void {
-    if (this.#isEnding || this.#isLeaving) return;
+    if (this.#isEnding || this.#isLeaving || this.#isAnnounced) return;
     if (!this.isBusy) return this.close();
+    this.#isAnnounced = true;
     // What the client sent before it learns of the end is still carried (6.8).
     this.send(goawayFrame(LAST_STREAM_ID, CODE.noError));
     this.send(frameOf(FRAME.ping, 0, 0, LAST_PING));
@@ -138,6 +143,13 @@ export class Http2Session implements StreamSession {
     this.#socket.end();
     this.#socket.resume();
     this.#after(LINGER_MS, () => this.#socket.destroy());
+  }
+
+  /** The client that has set the size of its table hears in the next block that none is used (RFC 7541, 4.2). */
+  blockOf(block: Buffer): Buffer {
+    if (!this.#owesTableSize) return block;
+    this.#owesTableSize = false;
+    return Buffer.concat([NO_TABLE, block]);
   }
 
   send(frames: Buffer): void {
@@ -160,6 +172,10 @@ export class Http2Session implements StreamSession {
     this.send(numberFrame(FRAME.windowUpdate, 0, this.#owed));
     this.#receiveWindow += this.#owed;
     this.#owed = 0;
+  }
+
+  blamed(): void {
+    this.#floods.spendReset();
   }
 
   ended(stream: ServerStream): void {
@@ -279,7 +295,10 @@ export class Http2Session implements StreamSession {
 
   #takeRequest({ streamId, isEnd, isBroken }: HeaderBlock, list: HeaderList): void {
     // As if reset: the client has been told, or will be, that this one is not taken.
-    if (this.#isLeaving) return this.#streams.ignore(streamId);
+    if (this.#isLeaving) {
+      this.#floods.spendControl(this.isBusy);
+      return this.#streams.ignore(streamId);
+    }
     const windows = {
       sendBytes: this.#streamWindowBytes,
       receiveBytes: this.#limits.streamWindowBytes,
@@ -323,7 +342,8 @@ export class Http2Session implements StreamSession {
     }
     this.#hasSettings = true;
     this.#floods.spendControl(this.isBusy);
-    const windowBytes = readSettings(this.#streamWindowBytes, frame.payload);
+    const { windowBytes, hasTableSize } = readSettings(this.#streamWindowBytes, frame.payload);
+    this.#owesTableSize ||= hasTableSize;
     const more = windowBytes - this.#streamWindowBytes;
     this.#streamWindowBytes = windowBytes;
     this.send(frameOf(FRAME.settings, FLAG.ack, 0));
@@ -359,8 +379,8 @@ export class Http2Session implements StreamSession {
     const stream = streamId === 0 ? undefined : this.#streams.find(streamId);
     if (streamId !== 0) {
       if (stream === undefined) return;
-      if (bytes === 0) stream.reset(CODE.protocolError);
-      else if (!stream.output.widen(bytes)) stream.reset(CODE.flowControlError);
+      if (bytes === 0) stream.resetForFault(CODE.protocolError);
+      else if (!stream.output.widen(bytes)) stream.resetForFault(CODE.flowControlError);
       return;
     }
     if (bytes === 0) throw new ConnectionError(CODE.protocolError, "Window does not change");

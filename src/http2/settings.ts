@@ -4,6 +4,7 @@ import { CODE, ConnectionError, FRAME } from "./codes.ts";
 import { frameOf } from "./frames.ts";
 
 const SETTING = {
+  headerTableSize: 1,
   enablePush: 2,
   maxConcurrentStreams: 3,
   initialWindowSize: 4,
@@ -23,21 +24,27 @@ const SETTING_BYTES = 6;
 const MAX_SETTINGS = 32;
 
 /**
- * The window that new streams have after the frame, `before` unless it says otherwise; the one of its settings that matters
- * to what is sent: frames larger than all clients take are not. Throws ConnectionError for what may not be.
+ * The window that new streams have after the frame, `before` unless it says otherwise, and whether it sets the size of the
+ * table of HPACK. Larger frames than all clients take are not sent, and nothing is pushed. Throws ConnectionError for what
+ * may not be.
  */
-export function readSettings(before: number, payload: Buffer): number {
+export function readSettings(
+  before: number,
+  payload: Buffer,
+): { readonly windowBytes: number; readonly hasTableSize: boolean } {
   if (payload.length % SETTING_BYTES !== 0)
     throw new ConnectionError(CODE.frameSizeError, "SETTINGS has a broken length");
   if (payload.length > MAX_SETTINGS * SETTING_BYTES)
     throw new ConnectionError(CODE.enhanceYourCalm, "SETTINGS has too many settings");
   let windowBytes = before;
+  let hasTableSize = false;
   for (let at = 0; at < payload.length; at += SETTING_BYTES) {
     const [id, value] = [payload.readUInt16BE(at), payload.readUInt32BE(at + 2)];
     check(id, value);
     if (id === SETTING.initialWindowSize) windowBytes = value;
+    if (id === SETTING.headerTableSize) hasTableSize = true;
   }
-  return windowBytes;
+  return { windowBytes, hasTableSize };
 }
 
 function check(id: number, value: number): void {

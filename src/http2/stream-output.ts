@@ -19,6 +19,8 @@ export interface OutputSession {
   readonly windowBytes: number;
   /** Whether the connection takes more. */
   readonly hasRoom: boolean;
+  /** The block as it is to be sent next. */
+  blockOf(block: Buffer): Buffer;
   send(frames: Buffer): void;
   /** As `send`; `bytes` of it count for the windows. */
   sendData(frames: Buffer, bytes: number): void;
@@ -71,23 +73,23 @@ export class StreamOutput {
 
   /** A header before the response's. */
   inform(block: Buffer): void {
-    if (!this.#isStopped && !this.#hasSentHeader)
-      this.#session.send(headerFrames(this.#streamId, block, false));
+    if (!this.#isStopped && !this.#hasSentHeader) this.#sendBlock(block, false);
   }
 
   /** The response's header, once. */
   respond(block: Buffer, isEnd: boolean): void {
     if (this.#isStopped) return;
     this.#hasSentHeader = true;
-    this.#session.send(headerFrames(this.#streamId, block, isEnd));
+    this.#sendBlock(block, isEnd);
     if (isEnd) this.#endSent();
   }
 
   /** A whole response in one piece where it fits; false where it must be sent in parts. */
-  respondWhole(block: Buffer, body: Buffer): boolean {
+  respondWhole(given: Buffer, body: Buffer): boolean {
     const mostBytes = Math.min(this.#windowBytes, this.#session.windowBytes, MAX_PAYLOAD_BYTES);
-    if (block.length > MAX_PAYLOAD_BYTES || body.length > mostBytes) return false;
+    if (given.length >= MAX_PAYLOAD_BYTES || body.length > mostBytes) return false;
     if (this.#isStopped) return true;
+    const block = this.#session.blockOf(given);
     const streamId = this.#streamId;
     const frames = Buffer.allocUnsafe(2 * FRAME_HEAD_BYTES + block.length + body.length);
     const header = { type: FRAME.headers, flags: FLAG.endHeaders, streamId };
@@ -173,12 +175,13 @@ export class StreamOutput {
   }
 
   #sendLast(trailers: readonly string[]): void {
-    this.#session.send(
-      trailers.length === 0
-        ? frameOf(FRAME.data, FLAG.endStream, this.#streamId)
-        : headerFrames(this.#streamId, encodeFields(trailers), true),
-    );
+    if (trailers.length > 0) this.#sendBlock(encodeFields(trailers), true);
+    else this.#session.send(frameOf(FRAME.data, FLAG.endStream, this.#streamId));
     this.#endSent();
+  }
+
+  #sendBlock(block: Buffer, isEnd: boolean): void {
+    this.#session.send(headerFrames(this.#streamId, this.#session.blockOf(block), isEnd));
   }
 
   #endSent(): void {

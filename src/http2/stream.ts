@@ -27,6 +27,8 @@ export interface StreamSession extends OutputSession {
   wait(stream: ServerStream): void;
   /** Bytes of bodies that the client may send anew. */
   consumed(bytes: number): void;
+  /** The client had the stream reset by breaking a rule. */
+  blamed(): void;
   ended(stream: ServerStream): void;
 }
 
@@ -110,6 +112,12 @@ export class ServerStream implements OutputHooks {
     this.#close(code);
   }
 
+  /** As `reset`, of a client that has broken a rule: doing so costs it as much as a reset of its own. */
+  resetForFault(code: number): void {
+    this.reset(code);
+    this.#session.blamed();
+  }
+
   /** How long the body will be. */
   announce(contentLength: number | undefined): void {
     this.#announcedLeft = contentLength;
@@ -130,7 +138,7 @@ export class ServerStream implements OutputHooks {
 
   /** The request is whole, unless its length says otherwise. */
   receiveEnd(trailers: readonly string[]): void {
-    if ((this.#announcedLeft ?? 0) !== 0) return this.reset(CODE.protocolError);
+    if ((this.#announcedLeft ?? 0) !== 0) return this.resetForFault(CODE.protocolError);
     this.#trailers = trailers;
     this.#hasEnded = true;
     this.#user?.onEnd();
@@ -156,7 +164,7 @@ export class ServerStream implements OutputHooks {
 
   #refuse(chunk: Buffer, code: number): void {
     this.#session.consumed(chunk.length);
-    this.reset(code);
+    this.resetForFault(code);
   }
 
   /** The client is told when it is worth it: at half a window. */

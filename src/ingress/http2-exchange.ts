@@ -16,13 +16,12 @@ import type {
   Exchange,
   UpgradeRequest,
 } from "./exchange.ts";
-import type { Framing, RawHeaders } from "./headers.ts";
+import { fieldValues, type Framing, type RawHeaders } from "./headers.ts";
 import type { Http2Fields, RequestFields } from "./http2-fields.ts";
 import { acceptWebSocket, HANDSHAKE_FIELDS, Http2Response } from "./http2-response.ts";
 import type { KeptChunk } from "./read-buffers.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
 import { webSocketAccept } from "./websocket-accept.ts";
-import { fieldValues } from "./headers.ts";
 
 /** What an exchange has of its connection. */
 export interface Http2Client {
@@ -156,8 +155,10 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
 
   attach(user: DirectUser): void {
     this.#user = user;
-    const pending = this.#takePending();
-    for (const chunk of pending) this.onData(chunk);
+    const pending = this.#pending;
+    this.#pending = [];
+    const hasRoom = pending.map((chunk) => this.onData(chunk)).every(Boolean);
+    if (hasRoom) this.#stream.resume();
     if (this.#stream.hasEnded) user.onBodyEnd();
     if (this.#stream.isClosed) user.onClientClose();
   }
@@ -184,15 +185,16 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
     if (!this.#stream.output.hasSentEnd) this.#stream.output.end([], () => undefined);
   }
 
+  /** The request's body still goes where it did. */
   leave(): void {
-    this.#user = undefined;
+    return undefined;
   }
 
   /** Reads on for a while, then tells the client that the rest is not wanted (RFC 9113, 8.1). */
   discardRest(): void {
     const stream = this.#stream;
     this.#user = undefined;
-    this.#takePending();
+    this.#pending = [];
     if (stream.hasEnded || stream.isClosed) return;
     this.#discardable = DRAIN_BYTES;
     this.#discardTimer = setTimeout(() => stream.reset(CODE.noError), DRAIN_MS);
@@ -231,13 +233,6 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
     if (this.#stream.resetCode !== undefined) this.#duplex?.destroy();
   }
 
-  #takePending(): Buffer[] {
-    const pending = this.#pending;
-    this.#pending = [];
-    if (pending.length > 0) this.#stream.resume();
-    return pending;
-  }
-
   #discard(bytes: number): boolean {
     this.#discardable = (this.#discardable ?? 0) - bytes;
     if (this.#discardable < 0) this.#stream.reset(CODE.noError);
@@ -249,7 +244,9 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
     const duplex = new StreamDuplex(stream);
     // Followed by the close, which is what counts.
     duplex.on("error", () => undefined);
-    for (const chunk of this.#takePending()) duplex.push(chunk);
+    // Given back to the client's window when the stream is read from.
+    for (const chunk of this.#pending) duplex.push(chunk);
+    this.#pending = [];
     if (stream.hasEnded) duplex.push(null);
     if (stream.resetCode !== undefined) duplex.destroy();
     return duplex;

@@ -3,6 +3,8 @@
 // than the reading.
 
 const BUFFER_BYTES = 64 * 1024;
+/** A smaller chunk is copied: in a buffer of its own it would hold far more than what waits for a slow client counts for. */
+const LEAST_KEPT_BYTES = BUFFER_BYTES / 4;
 /** Four megabytes that are kept for the next bodies. */
 const MAX_SPARE = 64;
 const SHARED = Buffer.allocUnsafeSlow(BUFFER_BYTES);
@@ -32,6 +34,7 @@ export class ReadBuffers {
 
   /** Keeps the chunk, or its part, while it is being taken; what follows is read elsewhere. */
   keep(chunk: Buffer): KeptChunk {
+    if (chunk.length < LEAST_KEPT_BYTES) return { bytes: Buffer.from(chunk), release: NOTHING };
     const isShared = this.#current === SHARED;
     const buffer = isShared ? take() : this.#current;
     if (isShared) chunk.copy(buffer);
@@ -46,6 +49,8 @@ export class ReadBuffers {
     this.#next = SHARED;
   }
 }
+
+const NOTHING = () => undefined;
 
 function take(): Buffer {
   return spare.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);

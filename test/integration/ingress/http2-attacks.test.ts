@@ -16,11 +16,13 @@ import {
   GOAWAY,
   HEADERS,
   hpack,
+  number,
   PING,
   PREFACE,
   type ReceivedFrame,
   RESET,
   SETTINGS,
+  WINDOW_UPDATE,
 } from "../../support/http2-frames.ts";
 import { ENDPOINT_HOST, fetchOnce, type Harness, startHarness } from "./harness.ts";
 
@@ -135,7 +137,8 @@ test("header injection by line breaks in a value does not reach the application"
 });
 
 /** Frames that a client sends over and over; each attack must end in the end of its session. */
-const FLOODS: readonly [string, (index: number, request: Buffer) => Buffer][] = [
+type Flood = readonly [string, (index: number, request: Buffer) => Buffer];
+const FLOODS: readonly Flood[] = [
   [
     "rapid reset",
     (index, request) =>
@@ -162,6 +165,23 @@ const FLOODS: readonly [string, (index: number, request: Buffer) => Buffer][] = 
     (index, request) =>
       index === 0 ? frame(HEADERS, 0, 1, request) : frame(CONTINUATION, 0, 1, Buffer.alloc(0)),
   ],
+  ...(
+    [
+      ["a window that does not change", () => frame(WINDOW_UPDATE, 0, 1, number(0))],
+      ["a window that overflows", () => frame(WINDOW_UPDATE, 0, 1, number(2 ** 31 - 1))],
+      ["too long a body", () => frame(DATA, 0, 1, Buffer.alloc(3))],
+      ["too short a body", () => frame(DATA, END_STREAM, 1, Buffer.alloc(1))],
+    ] as const
+  ).map(([fault, make]): Flood => [
+    `resets provoked by ${fault} ("MadeYouReset")`,
+    (index) => {
+      const stream = index * 2 + 1;
+      const broken = make();
+      broken.writeUInt32BE(stream, 5);
+      const request = hpack([...REQUEST, ["content-length", "2"]]);
+      return Buffer.concat([frame(HEADERS, END_HEADERS, stream, request), broken]);
+    },
+  ]),
   [
     "a flood of streams beyond the limit",
     (index, request) => frame(HEADERS, END_HEADERS, index * 2 + 1, request),

@@ -8,6 +8,7 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import {
+  connect,
   type ClientHttp2Session,
   type ClientHttp2Stream,
   constants,
@@ -133,6 +134,40 @@ test("the status table is the same over HTTP/2", async () => {
     assert.equal((await headersOf(stream))[":status"], status);
     assert.equal(await text(stream), body);
   }
+});
+
+test("a client's table of HPACK may be of any size", async () => {
+  await using harness = await startHarness();
+  for (const headerTableSize of [0, 1024, 4096, 65_536]) {
+    const { host, port } = harness.ingress.address;
+    const ca = harness.caCertificate;
+    const options = { servername: ENDPOINT_HOST, ca, settings: { headerTableSize } };
+    const session = connect(`https://${host}:${port}`, options);
+    for (let count = 0; count < 3; count += 1) {
+      const headers = { ":authority": ENDPOINT_HOST, ...(await harness.credentials()) };
+      assert.equal(await text(session.request(headers)), "hello", `${headerTableSize}`);
+    }
+    session.settings({ headerTableSize: 100 });
+    const headers = { ":authority": ENDPOINT_HOST, ...(await harness.credentials()) };
+    assert.equal(await text(session.request(headers)), "hello");
+    session.destroy();
+  }
+});
+
+test("an upload goes on when an answer that is not plain has begun", async () => {
+  await using harness = await startHarness({
+    app: (request, response) => void request.pipe(response),
+  });
+  await using session = await openSession(harness);
+  const half = "x".repeat(200_000);
+  const stream = session.request({
+    ...{ ":method": "POST", ":authority": ENDPOINT_HOST, "content-length": 2 * half.length },
+    ...(await harness.credentials()),
+  });
+  stream.write(half);
+  await once(stream, "response");
+  stream.end(half);
+  assert.equal((await text(stream)).length, 2 * half.length);
 });
 
 test("streams of one session are carried side by side", async () => {

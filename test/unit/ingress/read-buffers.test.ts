@@ -2,15 +2,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ReadBuffers } from "../../../src/ingress/read-buffers.ts";
 
-/** What a connection does: reads the text into the buffer it was told of. */
+/** More than is copied. */
+const CHUNK_BYTES = 20_000;
+
+/** What a connection does: reads the text, and what makes it a large chunk, into the buffer it was told of. */
 function read(buffers: ReadBuffers, text: string): Buffer {
   const { next } = buffers;
-  return buffers.chunk(next, next.write(text, "latin1"));
+  return buffers.chunk(next, next.write(text.padEnd(CHUNK_BYTES, "."), "latin1"));
 }
+
+const textOf = (bytes: Buffer) => bytes.toString().replace(/\.+$/, "");
 
 test("connections whose chunks are not kept share one buffer", () => {
   const [one, other] = [new ReadBuffers(), new ReadBuffers()];
-  assert.equal(read(one, "hello").toString(), "hello");
+  assert.equal(textOf(read(one, "hello")), "hello");
   assert.equal(one.next, other.next);
 });
 
@@ -22,7 +27,7 @@ test("a chunk that is kept is not overwritten by this connection or another", ()
   other.share();
   for (const each of [one, other]) read(each, "xxxxxxxx");
   assert.deepEqual(
-    kept.map(({ bytes }) => bytes.toString()),
+    kept.map(({ bytes }) => textOf(bytes)),
     ["first", "second", "third"],
   );
 });
@@ -30,9 +35,9 @@ test("a chunk that is kept is not overwritten by this connection or another", ()
 test("a part of a chunk is kept as it is", () => {
   const buffers = new ReadBuffers();
   buffers.keep(read(buffers, "head"));
-  const { bytes } = buffers.keep(read(buffers, "body and more").subarray(0, 4));
+  const { bytes } = buffers.keep(read(buffers, "body").subarray(0, CHUNK_BYTES - 1));
   read(buffers, "xxxxxxxxxxxxx");
-  assert.equal(bytes.toString(), "body");
+  assert.equal(bytes.toString(), "body".padEnd(CHUNK_BYTES - 1, "."));
 });
 
 test("a released buffer is read into again, and not before", () => {
@@ -56,4 +61,17 @@ test("after a body the shared buffer is read into", () => {
   assert.notEqual(buffers.next, shared);
   buffers.share();
   assert.equal(buffers.next, shared);
+});
+
+test("a small chunk takes no buffer of its own, however many wait", () => {
+  const buffers = new ReadBuffers();
+  const { next } = buffers;
+  const kept = ["a", "b", "c"].map((text) =>
+    buffers.keep(buffers.chunk(next, next.write(text, "latin1"))),
+  );
+  assert.equal(buffers.next, next);
+  assert.deepEqual(
+    kept.map(({ bytes }) => bytes.toString()),
+    ["a", "b", "c"],
+  );
 });
