@@ -30,8 +30,11 @@ interface Ending {
  * off midway.
  */
 export function relayPlain(route: PlainRoute): Promise<Refusal | undefined> {
+  const { exchange, target } = route;
+  // Nobody would say so any more: a client that is gone closes only once.
+  if (exchange.signal.aborted) return Promise.reject(unreachable(target.port, false));
   return new Promise((resolve, reject) => {
-    const relay = new PlainRelay(route, { resolve, reject }, isReplayable(route.exchange));
+    const relay = new PlainRelay(route, { resolve, reject }, isReplayable(exchange));
     relay.send();
   });
 }

@@ -252,6 +252,33 @@ test("a lease that comes after its client has left goes straight back", async ()
   await assertLeases(harness, 1);
 });
 
+test("a plain request whose client has left meanwhile is not sent, and its lease goes straight back", async () => {
+  await using harness = await startHarness({ app: () => undefined });
+  let requests = 0;
+  harness.app.on("request", () => (requests += 1));
+  const wake = Promise.withResolvers<undefined>();
+  const asked = Promise.withResolvers<undefined>();
+  const { traffic } = harness;
+  const original = traffic.open.bind(traffic);
+  // As while an application is tried for TLS: nothing looks at the client until that is over.
+  traffic.open = async (microvmId) => {
+    asked.resolve(undefined);
+    await wake.promise;
+    return original(microvmId, new AbortController().signal);
+  };
+  const fields = Object.entries(await harness.credentials());
+  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  const socket = await harness.connect();
+  socket.write(`GET / HTTP/1.1\r\nHost: localhost\r\n${lines}\r\n`);
+  await asked.promise;
+  socket.destroy();
+  await until(() => harness.ingress.countConnections() === 0, "the client is gone");
+  wake.resolve(undefined);
+  await until(() => traffic.leases.length === 1, "the lease is given");
+  await assertLeases(harness, 1);
+  assert.equal(requests, 0);
+});
+
 test("disposing ends idle connections at once and running ones after the grace", async () => {
   await using harness = await startHarness({ app: () => undefined, shutdownGraceMs: 50 });
   const idle = await harness.connect();
