@@ -132,10 +132,12 @@ export class PlainExchange implements Exchange, DirectClient {
   discardRest(): void {
     this.#user = undefined;
     this.#pending = [];
-    if (this.#bodyLeft === 0 || this.#socket.destroyed) return;
+    if (this.#socket.destroyed) return;
+    // Whoever held the client back has let go of it, perhaps without a word: it may be about to send its next request.
+    this.resumeBody();
+    if (this.#bodyLeft === 0) return;
     this.#discardable = DRAIN_BYTES;
     this.#discardTimer = setTimeout(() => this.#socket.destroy(), DRAIN_MS);
-    this.resumeBody();
   }
 
   /** Whoever carried the exchange is done with it. */

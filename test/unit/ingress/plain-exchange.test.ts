@@ -28,3 +28,25 @@ test("a chunk is released when it has left, not when it was taken", async () => 
   assert.equal(released.length, 2);
   socket.destroy();
 });
+
+test("a client that was held back may go on when its request is over", () => {
+  const socket = new Duplex({ read: () => undefined, write: () => undefined }) as Socket;
+  const head = {
+    ...{ method: "POST", target: "/", host: "localhost", fields: [], bodyBytes: 4 },
+    framing: { kind: "length", bytes: "4" },
+  } as const;
+  const exchange = new PlainExchange(socket, head, new Http1Connection(socket, undefined));
+  exchange.attach({
+    onBody: () => false,
+    onBodyEnd: () => undefined,
+    onClientDrain: () => undefined,
+    onClientClose: () => undefined,
+  });
+  exchange.takeBody(Buffer.from("body"));
+  assert.ok(socket.isPaused());
+  // The application has answered, and will never read what it has not read.
+  exchange.end();
+  exchange.discardRest();
+  assert.ok(!socket.isPaused());
+  socket.destroy();
+});
