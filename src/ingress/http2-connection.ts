@@ -10,7 +10,7 @@ import { type ClientConnection, type Exchange, MAX_FIELDS } from "./exchange.ts"
 import { HeaderMemory } from "./header-memory.ts";
 import { Http2Exchange, readHttp2Request } from "./http2-exchange.ts";
 import { Http2Fields } from "./http2-fields.ts";
-import { type Refusal, writeRefusal } from "./refusal.ts";
+import { deliverRefusal, type Refusal } from "./refusal.ts";
 import { SharedUpstreams } from "./upstreams.ts";
 
 export interface Http2Limits {
@@ -105,6 +105,6 @@ const NOTHING = {
 } as const;
 
 function refuse(exchange: Http2Exchange, refused: Refusal): void {
-  writeRefusal(exchange.response, refused, randomUUID());
+  void deliverRefusal(exchange.response, refused, randomUUID());
   exchange.discardRest();
 }

@@ -17,6 +17,9 @@ export interface Refusal {
   readonly endsConnection?: boolean;
 }
 
+/** A client needs no token to be refused: it may not have its connection kept by giving a refusal no room. */
+const TAKEN_WITHIN_MS = 10_000;
+
 const refusal = (status: number, body: string, proxyError: string | null): Refusal => ({
   kind: "refused",
   status,
@@ -89,13 +92,22 @@ export function refusalHead(refused: Refusal, requestId: string) {
   return { status, message: STATUS_CODES[status] ?? "", fields, isEmpty: body === "" };
 }
 
-/** Writes the refusal as the whole response. */
-export function writeRefusal(
+/** Writes the refusal as the whole response, and waits until the client has taken it: whoever does not is cut. */
+export async function deliverRefusal(
   response: ExchangeResponse,
   refused: Refusal,
   requestId: string,
-): void {
+): Promise<void> {
+  const { body } = response;
+  const over = new Promise<void>((resolve) => {
+    if (body.writableFinished || body.destroyed) resolve();
+    body.once("finish", resolve);
+    body.once("close", resolve);
+  });
+  const timer = setTimeout(() => response.cut(), TAKEN_WITHIN_MS);
   response.start(refusalHead(refused, requestId));
-  if (refused.body !== "" && !response.body.writableEnded) response.body.write(refused.body);
+  if (refused.body !== "" && !body.writableEnded) body.write(refused.body);
   response.end([]);
+  await over;
+  clearTimeout(timer);
 }

@@ -12,7 +12,7 @@ import { type ForwardedRules, forwardedRequest } from "./forwarded.ts";
 import { fieldValues } from "./headers.ts";
 import type { Limiter } from "./limits.ts";
 import type { Pace } from "./pace.ts";
-import { type Refusal, refusalFor, REFUSALS, writeRefusal } from "./refusal.ts";
+import { deliverRefusal, type Refusal, refusalFor, REFUSALS } from "./refusal.ts";
 import { serveShell, type ShellDeps } from "./shell.ts";
 import { NO_SUBPROTOCOLS, parseSubprotocols, type Subprotocols } from "./subprotocols.ts";
 import type { UpstreamTls } from "./upstream-tls.ts";
@@ -221,13 +221,7 @@ function cutCode(error: unknown): number | undefined {
 async function refuse(exchange: Exchange, refused: Refusal, account: Account): Promise<void> {
   const { response } = exchange;
   account.refused = refused;
-  const over = new Promise<void>((resolve) => {
-    if (response.body.writableFinished || response.body.destroyed) resolve();
-    response.body.once("finish", resolve);
-    response.body.once("close", resolve);
-  });
-  writeRefusal(response, refused, exchange.requestId);
-  await over;
+  await deliverRefusal(response, refused, exchange.requestId);
   if (refused.endsConnection === true) exchange.connection.shutDown();
 }
 
