@@ -387,7 +387,8 @@ export class Http2Session implements StreamSession {
     this.windowBytes += bytes;
     if (this.windowBytes > MAX_WINDOW_BYTES)
       throw new ConnectionError(CODE.flowControlError, "Window is too large");
-    this.#streams.flushWaiting(() => this.hasRoom);
+    // A window of one byte is one stream's: to ask all the others, too, would cost much for little.
+    this.#streams.flushWaiting(() => this.hasRoom && this.windowBytes > 0);
   }
 
   #drain(): void {
