@@ -19,6 +19,7 @@ import type {
 import { fieldValues, type Framing, type RawHeaders } from "./headers.ts";
 import type { Http2Fields, RequestFields } from "./http2-fields.ts";
 import { acceptWebSocket, HANDSHAKE_FIELDS, Http2Response } from "./http2-response.ts";
+import { PendingBody } from "./pending-body.ts";
 import type { KeptChunk } from "./read-buffers.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
 import { webSocketAccept } from "./websocket-accept.ts";
@@ -102,7 +103,7 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
   #user: DirectUser | undefined;
   #duplex: StreamDuplex | undefined;
   /** Of the body, before anybody takes it; bounded by the stream's window. */
-  #pending: Buffer[] = [];
+  readonly #pending = new PendingBody();
   /** Bytes that may still be thrown away; undefined while the body is wanted. */
   #discardable: number | undefined;
   #discardTimer: NodeJS.Timeout | undefined;
@@ -155,8 +156,7 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
 
   attach(user: DirectUser): void {
     this.#user = user;
-    const pending = this.#pending;
-    this.#pending = [];
+    const pending = this.#pending.take();
     const hasRoom = pending.map((chunk) => this.onData(chunk)).every(Boolean);
     if (hasRoom) this.#stream.resume();
     if (this.#stream.hasEnded) user.onBodyEnd();
@@ -194,7 +194,7 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
   discardRest(): void {
     const stream = this.#stream;
     this.#user = undefined;
-    this.#pending = [];
+    this.#pending.take();
     if (stream.hasEnded || stream.isClosed) return;
     this.#discardable = DRAIN_BYTES;
     this.#discardTimer = setTimeout(() => stream.reset(CODE.noError), DRAIN_MS);
@@ -208,7 +208,7 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
       return this.#user.onBody(chunk);
     }
     if (this.#duplex !== undefined) return this.#duplex.push(chunk);
-    this.#pending.push(chunk);
+    this.#pending.add(chunk);
     return false;
   }
 
@@ -245,8 +245,7 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
     // Followed by the close, which is what counts.
     duplex.on("error", () => undefined);
     // Given back to the client's window when the stream is read from.
-    for (const chunk of this.#pending) duplex.push(chunk);
-    this.#pending = [];
+    for (const chunk of this.#pending.take()) duplex.push(chunk);
     if (stream.hasEnded) duplex.push(null);
     if (stream.resetCode !== undefined) duplex.destroy();
     return duplex;

@@ -14,6 +14,7 @@ import type {
 } from "./exchange.ts";
 import type { Framing, RawHeaders } from "./headers.ts";
 import type { Http1Connection } from "./http1-connection.ts";
+import { PendingBody } from "./pending-body.ts";
 import type { PlainRequestHead } from "./plain-heads.ts";
 import type { KeptChunk } from "./read-buffers.ts";
 import { PlainResponse } from "./plain-response.ts";
@@ -42,7 +43,7 @@ export class PlainExchange implements Exchange, DirectClient {
   readonly response: PlainResponse;
   readonly #socket: Socket;
   #bodyLeft: number;
-  #pending: Buffer[] = [];
+  readonly #pending = new PendingBody();
   #pendingBytes = 0;
   #user: DirectUser | undefined;
   #stream: Readable | undefined;
@@ -102,10 +103,8 @@ export class PlainExchange implements Exchange, DirectClient {
 
   attach(user: DirectUser): void {
     this.#user = user;
-    const pending = this.#pending;
-    this.#pending = [];
     this.resumeBody();
-    for (const chunk of pending) this.#pass(user, chunk);
+    for (const chunk of this.#pending.take()) this.#pass(user, chunk);
     if (this.#bodyLeft === 0) user.onBodyEnd();
   }
 
@@ -131,7 +130,7 @@ export class PlainExchange implements Exchange, DirectClient {
 
   discardRest(): void {
     this.#user = undefined;
-    this.#pending = [];
+    this.#pending.take();
     if (this.#socket.destroyed) return;
     // Whoever held the client back has let go of it, perhaps without a word: it may be about to send its next request.
     this.resumeBody();
@@ -163,7 +162,7 @@ export class PlainExchange implements Exchange, DirectClient {
   }
 
   #keep(part: Buffer): void {
-    this.#pending.push(part);
+    this.#pending.add(part);
     this.#pendingBytes += part.length;
     if (this.#pendingBytes >= MAX_PENDING_BYTES) this.#socket.pause();
   }
