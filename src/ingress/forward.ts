@@ -17,6 +17,8 @@ import {
 import { sendHttp1 } from "./upstream-http1.ts";
 import { sendHttp2 } from "./upstream-http2.ts";
 
+const BODILESS_STATUSES = new Set([204, 304]);
+
 /**
  * Carries the exchange until it is over. Resolves with a refusal when the application could not be reached and the
  * client has been sent nothing; rejects when either side was cut off midway.
@@ -97,7 +99,8 @@ async function relayResponse(
     return REFUSALS.appConnectFailed;
   }
   try {
-    const fields = [...responseHeaders(answer.fields, requestId), ...timing];
+    const mayHaveTrailers = mayTrail(exchange, status);
+    const fields = [...responseHeaders(answer.fields, requestId, mayHaveTrailers), ...timing];
     response.start({ status, message, fields, isEmpty });
   } catch (error) {
     // The application's header is one that node:http reads but refuses to write.
@@ -108,6 +111,11 @@ async function relayResponse(
   await pipeResponse(exchange, answer, pace);
   answer.release();
   return undefined;
+}
+
+/** Whether trailer fields can follow a response with the status: they come behind a chunked body. */
+function mayTrail({ method, httpVersion }: Exchange, status: number): boolean {
+  return method !== "HEAD" && httpVersion !== "1.0" && !BODILESS_STATUSES.has(status);
 }
 
 function pipeResponse(

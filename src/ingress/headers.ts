@@ -106,19 +106,27 @@ export function framingFields(framing: Framing): string[] {
   }
 }
 
-/** The header of the response that the client gets, without `Connection` and chunking, which node:http adds. */
-export function responseHeaders(raw: RawHeaders, requestId: string): string[] {
-  const fields = responseFields(raw);
+/**
+ * The header of the response that the client gets, without `Connection` and chunking, which node:http adds. Without
+ * `Trailer`, which node:http then refuses to write, where the client cannot be sent any.
+ */
+export function responseHeaders(
+  raw: RawHeaders,
+  requestId: string,
+  mayHaveTrailers = true,
+): string[] {
+  const fields = responseFields(raw, mayHaveTrailers);
   fields.push(REQUEST_ID_HEADER, requestId);
   return fields;
 }
 
 /** The same without the request's id. */
-export function responseFields(raw: RawHeaders): string[] {
+export function responseFields(raw: RawHeaders, mayHaveTrailers = true): string[] {
   const length = fieldValues(raw, "content-length")[0];
   const isChunked = fieldValues(raw, "transfer-encoding").length > 0;
   // A `Trailer` field promises what a message of known length cannot keep.
-  const fields = endToEndFields(raw, (name) => name === "trailer" && length !== undefined);
+  const hasTrailers = mayHaveTrailers && length === undefined;
+  const fields = endToEndFields(raw, (name) => name === "trailer" && !hasTrailers);
   if (length !== undefined && !isChunked) fields.push("Content-Length", length);
   return fields;
 }

@@ -298,6 +298,27 @@ test("responses without a body pass: HEAD, 204, 304", async () => {
   assert.deepEqual([head.status, head.body], [200, ""]);
 });
 
+test("a Trailer field of an answer that can have none does not fail it", async () => {
+  await using harness = await startHarness({
+    app: (_request, response) => {
+      response.socket?.end(
+        "HTTP/1.1 200 OK\r\nX-A: b\r\nTrailer: x-sum\r\nTransfer-Encoding: chunked\r\n\r\n" +
+          "2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n",
+      );
+    },
+  });
+  const headers = await harness.credentials();
+  const head = await fetchOnce(harness, { method: "HEAD", headers });
+  assert.deepEqual([head.status, head.headers["x-a"], head.headers.trailer], [200, "b", undefined]);
+  const get = await fetchOnce(harness, { headers });
+  assert.deepEqual([get.status, get.trailers["x-sum"]], [200, "1"]);
+  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const socket = await harness.connect();
+  socket.write(`GET / HTTP/1.0\r\nHost: localhost\r\n${fields.join("")}\r\n`);
+  assert.match(await readUntil(socket, "ok"), /^HTTP\/1.1 200 OK\r\n/);
+  socket.destroy();
+});
+
 test("a body-less POST is sent on as empty", async () => {
   let length: string | undefined;
   await using harness = await startHarness({
