@@ -132,5 +132,10 @@ export interface ByteCount {
 export const MAX_FIELDS = 256;
 /** Largest request header: token and cookies fit many times over. */
 export const MAX_HEADER_BYTES = 32 * 1024;
+/** Between requests of a client; longer than the usual 60 s of load balancers, which then close first. */
+export const KEEP_ALIVE_SECONDS = 75;
+/** What is read of a request after its answer, so that a client still sending gets to see the answer. */
+export const DRAIN_BYTES = 1024 * 1024;
+export const DRAIN_MS = 2000;
 /** Early hints (103) of one exchange that are passed on: they have no backpressure, so an application could fill memory with them. */
 export const MAX_EARLY_HINTS = 8;

@@ -1,10 +1,10 @@
 // What follows from a request's fields, for the next request on the connection. Most clients send the same fields with
-// each request, and whoever reads the connection then hands out the very same list of them (plain-requests.ts): what
-// that list asks of us, and how it goes on, is found once. So with the head of an answer (plain-answers.ts).
+// each request, and whoever reads the connection then hands out the very same list of them (plain-requests.ts, and
+// http2-fields.ts over http2/hpack-tail.ts): what that list asks of us, and how it goes on, is found once. So with the head of an answer (plain-answers.ts).
 //
 // INVARIANT: lists of fields, and heads, are never changed once made, so that the same one means the same.
 
-import type { DirectHead } from "./exchange.ts";
+import { type DirectHead, KEEP_ALIVE_SECONDS } from "./exchange.ts";
 import {
   crossingFields,
   fieldValues,
@@ -28,7 +28,7 @@ export interface Asked {
 }
 
 /** As node:http's server says on the connections that it reads. */
-const KEPT_FIELDS = ["Connection", "keep-alive", "Keep-Alive", "timeout=75"];
+const KEPT_FIELDS = ["Connection", "keep-alive", "Keep-Alive", `timeout=${KEEP_ALIVE_SECONDS}`];
 
 /** Of one connection: remembers one list of fields, and one head. */
 export class HeaderMemory {

@@ -5,6 +5,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import {
   type ClientConnection,
+  DRAIN_BYTES,
+  DRAIN_MS,
   type Exchange,
   type ExchangeResponse,
   MAX_FIELDS,
@@ -28,10 +30,6 @@ export interface Http1ExchangeInput {
   readonly expectsContinue: boolean;
   readonly upgrade: Http1Upgrade | undefined;
 }
-
-/** What is read of a request after its answer, so that a client still sending gets to see the answer. */
-const DRAIN_BYTES = 1024 * 1024;
-const DRAIN_MS = 2000;
 
 /** The exchange, or undefined when the request could mean different things to different readers. */
 export function readHttp1Exchange(input: Http1ExchangeInput): Exchange | undefined {

@@ -7,14 +7,16 @@ import { CODE } from "../http2/codes.ts";
 import type { RequestHeader } from "../http2/request-header.ts";
 import { StreamDuplex } from "../http2/stream-duplex.ts";
 import type { ServerStream, StreamUser } from "../http2/stream.ts";
-import type {
-  ByteCount,
-  ClientConnection,
-  DirectClient,
-  DirectHead,
-  DirectUser,
-  Exchange,
-  UpgradeRequest,
+import {
+  type ByteCount,
+  type ClientConnection,
+  type DirectClient,
+  type DirectHead,
+  type DirectUser,
+  DRAIN_BYTES,
+  DRAIN_MS,
+  type Exchange,
+  type UpgradeRequest,
 } from "./exchange.ts";
 import { fieldValues, type Framing, type RawHeaders } from "./headers.ts";
 import type { Http2Fields, RequestFields } from "./http2-fields.ts";
@@ -31,9 +33,6 @@ export interface Http2Client {
   readonly clientAddress: string | undefined;
 }
 
-/** What is read of a request after its answer. */
-const DRAIN_BYTES = 1024 * 1024;
-const DRAIN_MS = 2000;
 const CHUNKED: Framing = { kind: "chunked" };
 const ORIGIN_FORM = /^\/[\x21-\x7e\x80-\xff]*$/;
 

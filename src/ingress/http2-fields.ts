@@ -1,6 +1,5 @@
 // Fields between HTTP/1.1, as exchanges have them, and HTTP/2.
 
-import type { Http2Stream } from "node:http2";
 import { encodedSizeAtMost, encodeFields, writeFields } from "../http2/hpack-encoder.ts";
 import type { RequestHeader } from "../http2/request-header.ts";
 import type { DirectHead } from "./exchange.ts";
@@ -30,26 +29,6 @@ export function onlyWritable(fields: RawHeaders): string[] {
   const isWritable = (index: number) =>
     [fields[index], fields[index + 1]].every((text) => !UNWRITABLE.test(text ?? ""));
   return writableFields(fields.filter((_text, index) => isWritable(index - (index % 2))));
-}
-
-/** Trailer fields as node:http2 takes them. Their names are anybody's: one may be that of what every object has. */
-export function trailerBlock(fields: readonly [string, string][]): Record<string, string[]> {
-  const values = new Map<string, string[]>();
-  for (const [name, value] of fields) {
-    const key = name.toLowerCase();
-    values.set(key, [...(values.get(key) ?? []), value]);
-  }
-  return Object.fromEntries(values);
-}
-
-/** Keeps the trailers of the stream; the result is undefined while the body has not ended as it should. */
-export function trailersOf(stream: Http2Stream): () => RawHeaders | undefined {
-  let trailers: RawHeaders = [];
-  stream.once("trailers", (_trailers, _flags, raw) => {
-    trailers = raw;
-  });
-  // A reset ends the readable side like the end of a body does.
-  return () => (stream.aborted || (stream.rstCode ?? 0) !== 0 ? undefined : trailers);
 }
 
 /** A request's fields as HTTP/1.1 has them. */

@@ -4,13 +4,15 @@
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 import { Readable } from "node:stream";
-import type {
-  ByteCount,
-  ClientConnection,
-  DirectClient,
-  DirectHead,
-  DirectUser,
-  Exchange,
+import {
+  type ByteCount,
+  type ClientConnection,
+  type DirectClient,
+  type DirectHead,
+  type DirectUser,
+  DRAIN_BYTES,
+  DRAIN_MS,
+  type Exchange,
 } from "./exchange.ts";
 import type { Framing, RawHeaders } from "./headers.ts";
 import type { Http1Connection } from "./http1-connection.ts";
@@ -19,9 +21,6 @@ import type { PlainRequestHead } from "./plain-heads.ts";
 import type { KeptChunk } from "./read-buffers.ts";
 import { PlainResponse } from "./plain-response.ts";
 
-/** What is read of a request after its answer, so that a client still sending gets to see the answer. */
-const DRAIN_BYTES = 1024 * 1024;
-const DRAIN_MS = 2000;
 /** Body bytes kept for whoever will take them. */
 const MAX_PENDING_BYTES = 64 * 1024;
 const NOTHING = Buffer.alloc(0);

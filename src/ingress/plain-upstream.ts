@@ -22,7 +22,7 @@ export interface PlainTarget {
 }
 
 /** An idle connection is given up before applications commonly do (gunicorn: 2 s, Node: 5 s). */
-const IDLE_MS = 1500;
+export const IDLE_MS = 1500;
 
 export class PlainUpstream {
   readonly socket: Socket;

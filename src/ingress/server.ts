@@ -7,7 +7,7 @@ import { messageOf, ServiceError } from "../errors.ts";
 import { AGENT_PORT } from "../guest/protocol.ts";
 import type { Traced } from "../lib/trace.ts";
 import { MINIMUM_TLS_VERSION, type TlsContexts } from "../tls/contexts.ts";
-import { type Exchange, MAX_HEADER_BYTES } from "./exchange.ts";
+import { type Exchange, KEEP_ALIVE_SECONDS, MAX_HEADER_BYTES } from "./exchange.ts";
 import { addressesIn } from "../lib/cidrs.ts";
 import { ClientAddresses, createProxiedFront } from "./front.ts";
 import { createHttp1Listener } from "./http1-listener.ts";
@@ -59,8 +59,6 @@ const CONNECT_TIMEOUT_MS = 5000;
 const HEADERS_TIMEOUT_MS = 20_000;
 const SHUTDOWN_GRACE_MS = 2000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** Between requests of a client; longer than the usual 60 s of load balancers, which then close first. */
-const KEEP_ALIVE_MS = 75_000;
 /** Finds clients that vanished without a word while a stream is silent. */
 const TCP_KEEP_ALIVE_MS = 60_000;
 const MAX_CONNECTIONS = 10_000;
@@ -89,7 +87,7 @@ export async function createIngress(given: IngressDeps, options: IngressOptions)
     }),
   };
   const headersTimeoutMs = options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS;
-  const limits = { keepAliveMs: KEEP_ALIVE_MS, headerBytes: MAX_HEADER_BYTES };
+  const limits = { keepAliveMs: KEEP_ALIVE_SECONDS * 1000, headerBytes: MAX_HEADER_BYTES };
   const { trace } = deps;
   const carry = (exchange: Exchange) =>
     trace === undefined

@@ -4,12 +4,13 @@ import {
   type ClientHttp2Stream,
   constants,
   type Http2Session,
+  type Http2Stream,
   type IncomingHttpHeaders,
 } from "node:http2";
 import { type Exchange, MAX_EARLY_HINTS } from "./exchange.ts";
-import { requestHeaders, trailerFields } from "./headers.ts";
+import { type RawHeaders, requestHeaders, trailerFields } from "./headers.ts";
 import { serverNameOf } from "./hostname.ts";
-import { trailerBlock, trailersOf, writableFields } from "./http2-fields.ts";
+import { writableFields } from "./http2-fields.ts";
 import { pipeAt } from "./pace.ts";
 import {
   countBody,
@@ -134,4 +135,24 @@ function sendBody(exchange: Exchange, stream: ClientHttp2Stream, target: Target)
     if (exchange.trailers() === undefined) stream.close(constants.NGHTTP2_CANCEL);
     else stream.end();
   });
+}
+
+/** Trailer fields as node:http2 takes them. Their names are anybody's: one may be that of what every object has. */
+function trailerBlock(fields: readonly [string, string][]): Record<string, string[]> {
+  const values = new Map<string, string[]>();
+  for (const [name, value] of fields) {
+    const key = name.toLowerCase();
+    values.set(key, [...(values.get(key) ?? []), value]);
+  }
+  return Object.fromEntries(values);
+}
+
+/** Keeps the trailers of the stream; the result is undefined while the body has not ended as it should. */
+function trailersOf(stream: Http2Stream): () => RawHeaders | undefined {
+  let trailers: RawHeaders = [];
+  stream.once("trailers", (_trailers, _flags, raw) => {
+    trailers = raw;
+  });
+  // A reset ends the readable side like the end of a body does.
+  return () => (stream.aborted || (stream.rstCode ?? 0) !== 0 ? undefined : trailers);
 }

@@ -3,7 +3,7 @@
 
 import { Agent, type AgentOptions } from "node:http";
 import { Agent as TlsAgent } from "node:https";
-import { PlainUpstreams } from "./plain-upstream.ts";
+import { IDLE_MS, PlainUpstreams } from "./plain-upstream.ts";
 import { UpstreamSessions } from "./upstream-sessions.ts";
 import type { Target } from "./upstream.ts";
 import { UNCHECKED } from "./upstream-tls.ts";
@@ -29,9 +29,6 @@ interface Pool {
   readonly signal: AbortSignal;
   readonly onGone: () => void;
 }
-
-/** An idle connection is given up before applications commonly do (gunicorn: 2 s, Node: 5 s). */
-const IDLE_MS = 1500;
 
 /** The client's connection to an application, kept while idle and cut when the VMM goes away. Dispose when the client has left. */
 export class Upstreams implements ClientUpstreams {

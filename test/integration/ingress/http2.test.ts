@@ -170,6 +170,15 @@ test("an upload goes on when an answer that is not plain has begun", async () =>
   assert.equal((await text(stream)).length, 2 * half.length);
 });
 
+test("a client is told how many streams it may have, and how large", async () => {
+  await using harness = await startHarness();
+  await using session = await openSession(harness);
+  const { maxConcurrentStreams, initialWindowSize, enableConnectProtocol } = session.remoteSettings;
+  assert.equal(maxConcurrentStreams, 128);
+  assert.equal(initialWindowSize, 256 * 1024);
+  assert.equal(enableConnectProtocol, true);
+});
+
 test("streams of one session are carried side by side", async () => {
   const held: (() => void)[] = [];
   await using harness = await startHarness({
