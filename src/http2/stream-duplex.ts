@@ -6,12 +6,15 @@ import type { ServerStream } from "./stream.ts";
 
 export class StreamDuplex extends Duplex {
   readonly #stream: ServerStream;
+  readonly #onRead: () => void;
   #trailers: readonly string[] = [];
   #onRoom: (() => void) | undefined;
 
-  constructor(stream: ServerStream) {
+  /** `onRead` is called when more of the body is wanted. */
+  constructor(stream: ServerStream, onRead: () => void) {
     super();
     this.#stream = stream;
+    this.#onRead = onRead;
   }
 
   /** Ends it with trailer fields, name and value in turn. */
@@ -28,7 +31,7 @@ export class StreamDuplex extends Duplex {
   }
 
   override _read(): void {
-    this.#stream.resume();
+    this.#onRead();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {

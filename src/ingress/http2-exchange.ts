@@ -34,6 +34,8 @@ export interface Http2Client {
 }
 
 const CHUNKED: Framing = { kind: "chunked" };
+/** A reader that has more than this before it is slow. */
+const FEW_BYTES = 4096;
 const ORIGIN_FORM = /^\/[\x21-\x7e\x80-\xff]*$/;
 
 /** What the exchange is to be, or the refusal of a request that could mean different things to different readers. */
@@ -101,8 +103,12 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
   #isCarried = false;
   #user: DirectUser | undefined;
   #duplex: StreamDuplex | undefined;
-  /** Of the body, before anybody takes it; bounded by the stream's window. */
+  /** Of the body, while nobody takes it; bounded by the stream's window. */
   readonly #pending = new PendingBody();
+  /** Nobody takes more of the body until it is asked for. */
+  #isHeldBack = true;
+  /** The body has come to its end, and nobody has been told. */
+  #isEndDue = false;
   /** Bytes that may still be thrown away; undefined while the body is wanted. */
   #discardable: number | undefined;
   #discardTimer: NodeJS.Timeout | undefined;
@@ -155,15 +161,16 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
 
   attach(user: DirectUser): void {
     this.#user = user;
-    const pending = this.#pending.take();
-    const hasRoom = pending.map((chunk) => this.onData(chunk)).every(Boolean);
-    if (hasRoom) this.#stream.resume();
-    if (this.#stream.hasEnded) user.onBodyEnd();
+    this.resumeBody();
     if (this.#stream.isClosed) user.onClientClose();
   }
 
   resumeBody(): void {
-    this.#stream.resume();
+    this.#isHeldBack = false;
+    for (const chunk of this.#pending.take()) this.#pass(chunk);
+    // The client may send anew when all that it has sent is taken.
+    if (!this.#isHeldBack) this.#stream.resume();
+    this.#tellEnd();
   }
 
   start(head: DirectHead, first: Buffer, isWhole: boolean): boolean {
@@ -194,6 +201,7 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
     const stream = this.#stream;
     this.#user = undefined;
     this.#pending.take();
+    this.#isHeldBack = false;
     if (stream.hasEnded || stream.isClosed) return;
     this.#discardable = DRAIN_BYTES;
     this.#discardTimer = setTimeout(() => stream.reset(CODE.noError), DRAIN_MS);
@@ -202,19 +210,14 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
 
   onData(chunk: Buffer): boolean {
     if (this.#discardable !== undefined) return this.#discard(chunk.length);
-    if (this.#user !== undefined) {
-      this.traffic.received += chunk.length;
-      return this.#user.onBody(chunk);
-    }
-    if (this.#duplex !== undefined) return this.#duplex.push(chunk);
-    this.#pending.add(chunk);
-    return false;
+    this.#pass(chunk);
+    return !this.#isHeldBack;
   }
 
   onEnd(): void {
     clearTimeout(this.#discardTimer);
-    this.#user?.onBodyEnd();
-    this.#duplex?.push(null);
+    this.#isEndDue = true;
+    this.#tellEnd();
   }
 
   onDrain(): void {
@@ -232,6 +235,27 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
     if (this.#stream.resetCode !== undefined) this.#duplex?.destroy();
   }
 
+  /** Hands the chunk on, or keeps it behind those that nobody takes yet. */
+  #pass(chunk: Buffer): void {
+    if (this.#isHeldBack) return this.#pending.add(chunk);
+    if (this.#user !== undefined) {
+      this.traffic.received += chunk.length;
+      this.#isHeldBack = !this.#user.onBody(chunk);
+    } else if (this.#duplex !== undefined) {
+      const hasRoom = this.#duplex.push(chunk);
+      // Small chunks for a slow reader are better kept here: it asks for more at its next turn.
+      this.#isHeldBack = !hasRoom || this.#duplex.readableLength > FEW_BYTES;
+    }
+  }
+
+  #tellEnd(): void {
+    if (!this.#isEndDue || !this.#pending.isEmpty) return;
+    if (this.#user === undefined && this.#duplex === undefined) return;
+    this.#isEndDue = false;
+    this.#user?.onBodyEnd();
+    this.#duplex?.push(null);
+  }
+
   #discard(bytes: number): boolean {
     this.#discardable = (this.#discardable ?? 0) - bytes;
     if (this.#discardable < 0) this.#stream.reset(CODE.noError);
@@ -240,12 +264,16 @@ export class Http2Exchange implements Exchange, DirectClient, StreamUser {
 
   #openDuplex(): StreamDuplex {
     const stream = this.#stream;
-    const duplex = new StreamDuplex(stream);
+    // What is left of the body goes to whoever had its beginning.
+    const hasBody = this.#user === undefined;
+    const duplex = new StreamDuplex(stream, () => {
+      if (this.#user === undefined) this.resumeBody();
+    });
+    this.#duplex = duplex;
     // Followed by the close, which is what counts.
     duplex.on("error", () => undefined);
-    // Given back to the client's window when the stream is read from.
-    for (const chunk of this.#pending.take()) duplex.push(chunk);
-    if (stream.hasEnded) duplex.push(null);
+    if (hasBody) this.resumeBody();
+    else if (stream.hasEnded && !this.#isEndDue) duplex.push(null);
     if (stream.resetCode !== undefined) duplex.destroy();
     return duplex;
   }

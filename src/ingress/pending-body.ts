@@ -1,4 +1,4 @@
-// What has come of a request's body before anybody takes it. It takes little more memory than its bytes, whatever the
+// What has come of a request's body before anybody takes it, or takes more of it. It takes little more memory than its bytes, whatever the
 // size of the pieces: a client that sends single bytes would otherwise have a hundred kept for each.
 
 /** So many pieces become one. */
@@ -8,6 +8,10 @@ export class PendingBody {
   #chunks: Buffer[] = [];
   /** Chunks, the first ones, that were joined already. */
   #joined = 0;
+
+  get isEmpty(): boolean {
+    return this.#chunks.length === 0;
+  }
 
   add(chunk: Buffer): void {
     this.#chunks.push(chunk);

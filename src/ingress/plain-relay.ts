@@ -11,6 +11,9 @@ import { type AnswerReader, readAnswer } from "./upstream-answer.ts";
 import { outgoingFraming } from "./upstream-http1.ts";
 import { isReplayable, type Target, unreachable, type UpstreamResponse } from "./upstream.ts";
 
+/** Chunks of a body for a slow application; each takes memory beyond its bytes. */
+const MAX_UNSENT = 256;
+
 interface PlainRoute {
   readonly exchange: Exchange;
   readonly client: DirectClient;
@@ -45,6 +48,15 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   readonly #client: DirectClient;
   readonly #upstream: PlainUpstream;
   readonly #ending: Ending;
+  /** Chunks of the body that have not left. */
+  #unsent = 0;
+  #holdsBack = false;
+  readonly #onSent = () => {
+    this.#unsent -= 1;
+    // Where the bytes alone would not have held the client back, nothing drains.
+    const hasRoom = this.#unsent < MAX_UNSENT / 2 && !this.#upstream.socket.writableNeedDrain;
+    if (this.#holdsBack && hasRoom && !this.#isOver) this.onDrain();
+  };
   #isRequestSent = false;
   /** Bytes of the body still to come; undefined before the head. */
   #left: number | undefined;
@@ -66,7 +78,11 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
 
   onBody(chunk: Buffer): boolean {
     const { socket } = this.#upstream;
-    return socket.destroyed || socket.write(chunk);
+    if (socket.destroyed) return true;
+    this.#unsent += 1;
+    const hasRoom = socket.write(chunk, this.#onSent);
+    this.#holdsBack = !hasRoom || this.#unsent >= MAX_UNSENT;
+    return !this.#holdsBack;
   }
 
   onBodyEnd(): void {
@@ -87,6 +103,7 @@ class PlainRelay implements PlainUpstreamUser, DirectUser {
   }
 
   onDrain(): void {
+    this.#holdsBack = false;
     this.#client.resumeBody();
   }
 
