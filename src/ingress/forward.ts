@@ -5,6 +5,7 @@ import { isServiceError, ServiceError } from "../errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { responseHeaders, trailerFields } from "./headers.ts";
 import { type Pace, type Passage, pipeAt } from "./pace.ts";
+import { BODILESS_STATUSES } from "./plain-heads.ts";
 import { relayPlain } from "./plain-relay.ts";
 import { type Refusal, REFUSALS } from "./refusal.ts";
 import { tunnel } from "./tunnel.ts";
@@ -16,8 +17,6 @@ import {
 } from "./upstream.ts";
 import { sendHttp1 } from "./upstream-http1.ts";
 import { sendHttp2 } from "./upstream-http2.ts";
-
-const BODILESS_STATUSES = new Set([204, 304]);
 
 /**
  * Carries the exchange until it is over. Resolves with a refusal when the application could not be reached and the

@@ -3,7 +3,7 @@
 
 import type { DirectHead } from "./exchange.ts";
 import { responseFields } from "./headers.ts";
-import { readPlainResponse } from "./plain-heads.ts";
+import { HEAD_END, MAX_REMEMBERED_BYTES, readPlainResponse } from "./plain-heads.ts";
 import { RESPONSE_HEADER_LIMIT } from "./upstream-http1.ts";
 
 export interface PlainAnswer {
@@ -15,10 +15,6 @@ export interface PlainAnswer {
   /** The application takes another request on the connection, and waits longer for it than we do. */
   readonly isKept: boolean;
 }
-
-const HEAD_END = "\r\n\r\n";
-/** Longer ones are read anew each time. */
-const MAX_REMEMBERED_BYTES = 4096;
 
 export class PlainAnswerReader {
   #bytes: Buffer | undefined;

@@ -30,7 +30,11 @@ const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Control characters; a carriage return or line feed that is left in a line would end it for some readers. */
 const NOT_IN_VALUES = /[^\t\x20-\x7e\x80-\xff]/;
 const LENGTH = /^\d{1,15}$/;
-const BODILESS_STATUSES = new Set([204, 304]);
+/** Of HTTP/1.1; neither a length nor chunks say that there is a body. */
+export const BODILESS_STATUSES: ReadonlySet<number> = new Set([204, 304]);
+export const HEAD_END = "\r\n\r\n";
+/** Longer heads are read anew each time. */
+export const MAX_REMEMBERED_BYTES = 4096;
 /** Applications that close an idle connection sooner than this (`Keep-Alive: timeout`) are not asked twice on it. */
 const SHORTEST_KEEP_ALIVE_S = 3;
 /** Fields that ask for more than an answer, or frame the message otherwise. */

@@ -4,16 +4,15 @@
 import { MAX_HEADER_BYTES } from "./exchange.ts";
 import type { Framing } from "./headers.ts";
 import {
+  HEAD_END,
+  MAX_REMEMBERED_BYTES,
   type PlainRequestFields,
   type PlainRequestHead,
   readPlainRequestFields,
   readRequestLine,
 } from "./plain-heads.ts";
 
-const HEAD_END = "\r\n\r\n";
 const [LINE_FEED, CARRIAGE_RETURN] = [10, 13];
-/** Longer ones are read anew each time. */
-const MAX_REMEMBERED_BYTES = 4096;
 
 export interface ReadRequest {
   readonly head: PlainRequestHead;

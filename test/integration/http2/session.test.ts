@@ -392,7 +392,8 @@ test("a client that does not read is not read from", async () => {
   const held = socket.writableLength;
   it.send(...Array.from({ length: 100 }, (_, index) => request(2 * (sent + index) + 1)));
   await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.equal(socket.writableLength, held, "nothing more is answered");
+  // The system may still take some of it; a hundred more answers would be ten megabytes.
+  assert.ok(socket.writableLength <= held, "nothing more is answered");
   it.client.resume();
   const last = 2 * (sent + 99) + 1;
   await it.until(({ stream, flags }) => stream === last && (flags & END_HEADERS) !== 0);

@@ -230,25 +230,29 @@ test("every outcome gives its lease back exactly once", async () => {
   await assertLeases(harness, 3);
 });
 
-test("a lease that comes after its client has left goes straight back", async () => {
-  await using harness = await startHarness();
+/** Gives no lease before `wake`, as a wake-up does; then even to a client that has left meanwhile. */
+function holdLeases({ traffic }: Harness) {
   const wake = Promise.withResolvers<undefined>();
   const asked = Promise.withResolvers<undefined>();
-  const { traffic } = harness;
   const original = traffic.open.bind(traffic);
-  // A wake-up that was under way when the client left and hands out its lease all the same.
   traffic.open = async (microvmId) => {
     asked.resolve(undefined);
     await wake.promise;
     return original(microvmId, new AbortController().signal);
   };
+  return { asked, wake };
+}
+
+test("a lease that comes after its client has left goes straight back", async () => {
+  await using harness = await startHarness();
+  const { asked, wake } = holdLeases(harness);
   const outgoing = await open(harness);
   outgoing.end();
   await asked.promise;
   outgoing.destroy();
   await new Promise((resolve) => setTimeout(resolve, 20));
   wake.resolve(undefined);
-  await until(() => traffic.leases.length === 1, "the lease is given");
+  await until(() => harness.traffic.leases.length === 1, "the lease is given");
   await assertLeases(harness, 1);
 });
 
@@ -256,16 +260,8 @@ test("a plain request whose client has left meanwhile is not sent, and its lease
   await using harness = await startHarness({ app: () => undefined });
   let requests = 0;
   harness.app.on("request", () => (requests += 1));
-  const wake = Promise.withResolvers<undefined>();
-  const asked = Promise.withResolvers<undefined>();
-  const { traffic } = harness;
-  const original = traffic.open.bind(traffic);
   // As while an application is tried for TLS: nothing looks at the client until that is over.
-  traffic.open = async (microvmId) => {
-    asked.resolve(undefined);
-    await wake.promise;
-    return original(microvmId, new AbortController().signal);
-  };
+  const { asked, wake } = holdLeases(harness);
   const fields = Object.entries(await harness.credentials());
   const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
   const socket = await harness.connect();
@@ -274,7 +270,7 @@ test("a plain request whose client has left meanwhile is not sent, and its lease
   socket.destroy();
   await until(() => harness.ingress.countConnections() === 0, "the client is gone");
   wake.resolve(undefined);
-  await until(() => traffic.leases.length === 1, "the lease is given");
+  await until(() => harness.traffic.leases.length === 1, "the lease is given");
   await assertLeases(harness, 1);
   assert.equal(requests, 0);
 });
